@@ -1,0 +1,271 @@
+"""The composition root: the only place where the parts are wired together."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from forebay.blobs.directory import DirectoryBlobStore
+from forebay.blobs.port import BlobStore
+from forebay.catalog import tables
+from forebay.catalog.history import check_history
+from forebay.data_directory import own_data_directory
+from forebay.database import Database, Migration, open_database
+from forebay.durable import DurableClient, DurableEngine, EngineLimits, Registry, RetryOptions, journal
+from forebay.effects import Effects, real_effects
+from forebay.intake.dispatch import Dispatcher
+from forebay.intake.excludes import Excludes
+from forebay.intake.intake import Intake
+from forebay.intake.places import Place
+from forebay.intake.reconcile import Reconciler
+from forebay.intake.sources import ArrivalSources
+from forebay.intake.watch import ChangeFeed, FileSystemFeed, Watcher
+from forebay.pipeline.activities import Pipeline, PipelineLimits, register_activities
+from forebay.pipeline.embedders.port import Embedder
+from forebay.pipeline.ingest import ORCHESTRATION, register_ingest
+from forebay.pipeline.parse import Parser
+from forebay.pipeline.stage_times import StageTimes
+from forebay.pipeline.transitions import register_transitions
+from forebay.pipeline.verify import check_index
+from forebay.search.search import Search
+from forebay.search.vectors import VectorIndex
+from forebay.settings import Settings
+from forebay.values.arrival import INCOMING_SOURCE
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+log = logging.getLogger(__name__)
+
+RESTART_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapters:
+    """What reaches outside, chosen by settings; simulations bring their own."""
+
+    effects: Effects
+    database: Database
+    blobs: BlobStore
+    parser: Parser
+    embedder: Embedder
+    feed: ChangeFeed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """Everything between the adapters and the server."""
+
+    settings: Settings
+    adapters: Adapters
+    client: DurableClient
+    intake: Intake
+    watcher: Watcher
+    search: Search
+    pipeline: Pipeline
+
+    async def check_index(self) -> dict[str, Any]:
+        """See `pipeline.verify.check_index`."""
+        return await check_index(self.pipeline)
+
+    async def check_history(self) -> dict[str, Any]:
+        """See `catalog.history.check_history`."""
+        return await self.adapters.database.readers.run(check_history)
+
+
+def schemas() -> Mapping[str, Sequence[Migration]]:
+    """The tables of every component that lives in catalog.db."""
+    return {"durable": journal.schema(), "catalog": tables.schema()}
+
+
+def places(settings: Settings, blob_root: Any) -> list[Place]:
+    """The intake container and the watched folders. Blobs are excluded by nothing: somebody put them there on purpose."""
+    everything = Excludes(exclude=(), include=(), respect_gitignore=False)
+    intake = settings.intake
+    chosen = Excludes(exclude=intake.exclude_patterns, include=intake.include, respect_gitignore=intake.respect_gitignore)
+    project = settings.default_project
+    incoming = Place(
+        project=project,
+        source=INCOMING_SOURCE,
+        root=blob_root / intake.container,
+        container=intake.container,
+        prefix=intake.prefix,
+        excludes=everything,
+    )
+    folders = [
+        Place(project=project, source=str(folder), root=folder, container=None, prefix="", excludes=chosen)
+        for folder in dict.fromkeys(each.resolve() for each in intake.watch)
+    ]
+    return [incoming, *folders]
+
+
+@asynccontextmanager
+async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core]:
+    """Wire the parts together and keep them running until the block ends."""
+    effects, database = adapters.effects, adapters.database
+    blob_root = settings.data_dir.absolute() / "containers"
+    limits = PipelineLimits(
+        max_blob_bytes=settings.reading.max_blob_bytes,
+        max_text_characters=settings.reading.max_text_characters,
+        accept_unknown_text=settings.reading.accept_unknown_text,
+        chunk_size=settings.chunking.chunk_size,
+        chunker=settings.chunking.chunker,
+        embed_concurrency=2 * settings.embedding.embed_threads,
+        activity_timeout_seconds=settings.engine.activity_timeout_seconds,
+    )
+    registry = Registry()
+    engine = DurableEngine(
+        registry,
+        database,
+        effects=effects,
+        limits=EngineLimits(
+            inflight_instances=settings.engine.inflight_instances,
+            payload_bytes=settings.engine.payload_limit_bytes,
+            stop_deadline_seconds=settings.server.stop_deadline_seconds,
+        ),
+    )
+    dispatcher = Dispatcher(
+        database.readers, engine.client, effects.clock, orchestration=ORCHESTRATION, limit=settings.engine.inflight_instances
+    )
+    intake = Intake(
+        adapters.blobs,
+        database.writer,
+        dispatcher,
+        effects,
+        container=settings.intake.container,
+        prefix=settings.intake.prefix,
+        max_bytes=settings.server.max_body_bytes,
+    )
+    watched = places(settings, blob_root)
+    reconciler = Reconciler(intake, database.readers, effects, settle_seconds=settings.intake.settle_seconds)
+    pipeline = Pipeline(
+        database=database,
+        sources=ArrivalSources(adapters.blobs, effects, {place.key: place for place in watched}, reconciler),
+        parser=adapters.parser,
+        embedder=adapters.embedder,
+        limits=limits,
+        times=StageTimes(effects.clock),
+    )
+    retry = RetryOptions(
+        max(1, int(settings.engine.first_retry_seconds * 1000)), settings.engine.activity_attempts, settings.engine.retry_coefficient
+    )
+    register_ingest(registry, retry)
+    register_transitions(registry)
+    register_activities(registry, pipeline)
+    watcher = Watcher(
+        watched,
+        reconciler,
+        adapters.feed,
+        effects.clock,
+        settle_seconds=settings.intake.settle_seconds,
+        interval_seconds=settings.intake.reconcile_interval_seconds,
+    )
+    search = Search(
+        database.readers, adapters.embedder, VectorIndex(adapters.embedder.model_id, adapters.embedder.dimensions)
+    )
+    await _continue_transaction_time(database)
+    async with engine:
+        background = [
+            asyncio.create_task(_keep_running("dispatcher", dispatcher.run, effects)),
+            asyncio.create_task(_keep_running("watcher", watcher.run, effects)),
+        ]
+        try:
+            yield Core(
+                settings=settings,
+                adapters=adapters,
+                client=engine.client,
+                intake=intake,
+                watcher=watcher,
+                search=search,
+                pipeline=pipeline,
+            )
+        finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+
+
+@asynccontextmanager
+async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
+    """The whole program on its data directory, without a socket: for commands, embedding and tests.
+
+    Raises `ForebayError`: `locked`, `data_dir_unusable`, `database_damaged`, `schema_too_new`.
+    """
+    from forebay.server.create import create_server
+    from forebay.server.keys import load_keys
+
+    data_dir = settings.data_dir.absolute()
+    with own_data_directory(data_dir):
+        async with _real_adapters(settings) as adapters, run_core(settings, adapters) as core:
+            keys = load_keys(settings, adapters.effects)
+            yield Forebay(settings=settings, core=core, asgi=create_server(core, keys), admin_key=keys.admin_key)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forebay:
+    """The running program."""
+
+    settings: Settings
+    core: Core
+    asgi: FastAPI  # the HTTP API
+    admin_key: str
+
+
+@asynccontextmanager
+async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
+    from forebay.pipeline.workers.pool import WorkerPool
+
+    effects = real_effects()
+    data_dir = settings.data_dir.absolute()
+    blobs = DirectoryBlobStore(data_dir / "containers", effects)
+    await blobs.open()
+    database = await open_database(
+        data_dir / "catalog.db", schemas(), clock=effects.clock, queue_limit=settings.database.queue_limit
+    )
+    parser = WorkerPool(
+        worker_count=settings.reading.parse_workers,
+        timeout_seconds=settings.reading.parse_timeout_seconds,
+        memory_bytes=settings.reading.parse_memory_bytes,
+    )
+    embedder = make_embedder(settings)
+    try:
+        yield Adapters(effects=effects, database=database, blobs=blobs, parser=parser, embedder=embedder, feed=FileSystemFeed())
+    finally:
+        await embedder.close()
+        await parser.close()
+        await database.close()
+        effects.blocking.close()
+
+
+def make_embedder(settings: Settings) -> Embedder:
+    """The embedder that the settings name."""
+    if settings.embedding.embedder == "mock":
+        from forebay.pipeline.embedders.mock import MockEmbedder
+
+        return MockEmbedder()
+    from forebay.pipeline.embedders.minilm import MiniLMEmbedder
+
+    return MiniLMEmbedder(cache_directory=settings.embedding.model_cache_dir, thread_count=settings.embedding.embed_threads)
+
+
+async def _continue_transaction_time(database: Database) -> None:
+    """Times go on where they were, even if the wall clock has been set back since."""
+    newest = await database.readers.run(
+        lambda connection: connection.execute("SELECT at FROM events ORDER BY sequence DESC LIMIT 1").fetchone()
+    )
+    if newest is not None:
+        database.writer.not_before(newest[0])
+
+
+async def _keep_running(name: str, work: Callable[[], Awaitable[None]], effects: Effects) -> None:
+    """What the program cannot do without begins again when an unexpected error has ended it."""
+    while True:
+        try:
+            await work()
+        except Exception:
+            log.exception("the %s ended; it begins again in %g s", name, RESTART_SECONDS)
+        await effects.clock.sleep(RESTART_SECONDS)

@@ -1,0 +1,126 @@
+"""The one writer of the database: a thread with two bounded queues."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol, TypeVar
+
+from forebay.database.group import GroupCommitter, Unit, database_unavailable
+from forebay.database.transaction import Transaction
+from forebay.effects import Clock
+
+Result = TypeVar("Result")
+
+GROUP_LIMIT_UNITS = 512  # units in one commit
+BULK_BUDGET_SECONDS = 0.02  # bulk work in one commit, so that a large document never stalls the journal
+
+
+class Writer(Protocol):
+    """Where all writes go."""
+
+    async def submit(self, unit: Callable[[Transaction], Result], *, bulk: bool = False) -> Result:
+        """Run `unit` in a savepoint and return what it returned once it is durable.
+
+        `bulk` units wait behind all others. Raises what the unit raised, or `ForebayError` with code
+        `database_unavailable` when the commit failed. Units of one queue run in the order of their submission.
+        """
+        ...
+
+    def not_before(self, time_us: int) -> None:
+        """Make every later transaction time greater than `time_us`."""
+        ...
+
+    async def close(self) -> None:
+        """Commit what is queued, then close."""
+        ...
+
+
+_Entry = tuple[Unit, "asyncio.Future[Any]"]
+
+
+class ThreadWriter:
+    """A `Writer` whose units run on a thread of their own."""
+
+    def __init__(self, connection: sqlite3.Connection, clock: Clock, *, queue_limit: int) -> None:
+        self._connection = connection
+        self._clock = clock
+        self._committer = GroupCommitter(connection, clock)
+        self._loop = asyncio.get_running_loop()
+        self._rooms = {False: asyncio.Semaphore(queue_limit), True: asyncio.Semaphore(queue_limit)}
+        self._journal: deque[_Entry] = deque()
+        self._bulk: deque[_Entry] = deque()
+        self._wake = threading.Condition()
+        self._closing = False
+        self._thread = threading.Thread(target=self._run, name="forebay-writer", daemon=True)
+        self._thread.start()
+
+    def not_before(self, time_us: int) -> None:
+        self._committer.not_before(time_us)
+
+    async def submit(self, unit: Callable[[Transaction], Result], *, bulk: bool = False) -> Result:
+        room = self._rooms[bulk]
+        await room.acquire()
+        answer: asyncio.Future[Result] = self._loop.create_future()
+        # not when the caller leaves: a unit whose caller was cancelled still takes its place in the queue
+        answer.add_done_callback(lambda _: room.release())
+        with self._wake:
+            if self._closing:
+                answer.cancel()
+                raise database_unavailable(RuntimeError("the program is stopping"))
+            (self._bulk if bulk else self._journal).append((unit, answer))
+            self._wake.notify()
+        # a caller that goes away must not undo what its neighbours in the queue rely on: the unit runs anyway
+        return await asyncio.shield(answer)
+
+    async def close(self) -> None:
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        await asyncio.to_thread(self._thread.join)
+        self._connection.close()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                while not (self._journal or self._bulk or self._closing):
+                    self._wake.wait()
+                if not (self._journal or self._bulk):
+                    return
+            group: list[_Entry] = []
+            outcomes = self._committer.commit(self._units(group))
+            futures = [future for _, future in group]
+            self._loop.call_soon_threadsafe(answer_all, futures, outcomes)
+
+    def _units(self, group: list[_Entry]) -> Iterator[Unit]:
+        """Every journal unit that is waiting, then bulk units within their budget, and at least one of them.
+
+        At least one however many journal units there are, so that neither queue starves the other.
+        """
+        while self._journal and len(group) < GROUP_LIMIT_UNITS:
+            group.append(self._journal.popleft())
+            yield group[-1][0]
+        bulk_began = self._clock.monotonic()
+        while self._bulk:
+            group.append(self._bulk.popleft())
+            yield group[-1][0]
+            if len(group) >= GROUP_LIMIT_UNITS or self._clock.monotonic() - bulk_began > BULK_BUDGET_SECONDS:
+                return
+
+
+def answer_all(futures: list[asyncio.Future[Any]], outcomes: list[Any | BaseException]) -> None:
+    """Tell the callers of one group how their units ended."""
+    for future, outcome in zip(futures, outcomes, strict=True):
+        if future.done():
+            continue
+        if isinstance(outcome, BaseException):
+            future.set_exception(outcome)
+            # a shielded caller may be gone; its exception has been recorded where it belongs
+            with contextlib.suppress(BaseException):
+                future.exception()
+        else:
+            future.set_result(outcome)
