@@ -1,0 +1,24 @@
+"""Orchestrators that survive: Durable-Functions-style orchestrations in one Python process, without a server."""
+
+from forebay.durable import journal
+from forebay.durable.client import DurableClient, OrchestrationStatus
+from forebay.durable.context import OrchestrationContext
+from forebay.durable.engine import DurableEngine, EngineLimits
+from forebay.durable.failures import ActivityFailed, Failure
+from forebay.durable.registry import Registry
+from forebay.durable.retries import RetryOptions
+from forebay.durable.tasks import Task
+
+__all__ = [
+    "ActivityFailed",
+    "DurableClient",
+    "DurableEngine",
+    "EngineLimits",
+    "Failure",
+    "OrchestrationContext",
+    "OrchestrationStatus",
+    "Registry",
+    "RetryOptions",
+    "Task",
+    "journal",
+]

@@ -1,0 +1,341 @@
+"""The embedded engine: keeps live instances moving, and their journal ahead of every effect."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from forebay.database import Database, Transaction, open_database
+from forebay.durable import journal
+from forebay.durable.client import DurableClient
+from forebay.durable.driver import Scheduled
+from forebay.durable.executor import Executor, record
+from forebay.durable.failures import Failure, NonDeterministicError
+from forebay.durable.journal import Fact, History, InstanceRow
+from forebay.durable.registry import Registry
+from forebay.durable.run import Attempts, Run, replay
+from forebay.effects import Effects, real_effects
+from forebay.errors import ForebayError
+
+log = logging.getLogger(__name__)
+
+ADMISSION_BATCH = 64  # instances loaded in one read
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineLimits:
+    """Bounds of one engine; what is over them waits, or is refused with the limit's name."""
+
+    inflight_instances: int = 64  # live at once; the others wait in the journal
+    payload_bytes: int = 64 * 1024  # JSON of one input or result
+    stop_deadline_seconds: float = 20.0  # how long a stop waits for activities under way
+    reload_delay_seconds: float = 0.5  # before an instance is replayed whose journal could not be written
+
+
+class DurableEngine:
+    """Runs the orchestrators of a registry on a SQLite journal; an async context manager.
+
+    Guarantees: an accepted instance finishes with the same result whatever crashes; the result of an activity is
+    recorded exactly once; a transactional activity's writes happen exactly once; other activities run at least once.
+    """
+
+    def __init__(
+        self, registry: Registry, path: Path | str | Database, *, effects: Effects | None = None, limits: EngineLimits | None = None
+    ) -> None:
+        self._registry = registry
+        self._where = path
+        self._effects = effects or real_effects(thread_count=1)
+        self.limits = limits or EngineLimits()
+        self._runs: dict[str, Run] = {}
+        self._held: dict[str, str] = {}
+        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._admitted_key = 0  # every instance up to this key is live, held or over
+        self._newest_key = 0
+        self._is_admitting = False
+        self._is_stopping = False
+        self._background: set[asyncio.Task[None]] = set()
+        self.client = DurableClient(self)
+
+    async def __aenter__(self) -> DurableEngine:
+        if isinstance(self._where, Database):
+            self.database = self._where
+        else:
+            self.database = await open_database(Path(self._where), {"durable": journal.schema()}, clock=self._effects.clock, reader_count=1)
+        self._executor = Executor(self._registry, self.database.writer, self._effects.clock, self.limits.payload_bytes)
+        newest = await self.database.readers.run(lambda connection: connection.execute("SELECT max(key) FROM instances").fetchone()[0])
+        self._newest_key = newest or 0
+        await self._admit()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        await self.stop()
+        if not isinstance(self._where, Database):
+            await self.database.close()
+
+    async def stop(self) -> None:
+        """Start nothing more, let activities under way end within the deadline, cancel the rest: the journal has it all."""
+        self._is_stopping = True
+        under_way = {task for run in self._runs.values() for task in run.activities} | self._background
+        if under_way:
+            await asyncio.wait(under_way, timeout=self.limits.stop_deadline_seconds)
+        leftover = {task for run in self._runs.values() for task in run.activities} | self._background
+        for task in leftover:
+            task.cancel()
+        await asyncio.gather(*leftover, return_exceptions=True)
+        for run in self._runs.values():
+            run.driver.close()
+        self._runs.clear()
+        for waiters in self._waiters.values():
+            for waiter in waiters:
+                waiter.cancel()
+        self._waiters.clear()
+
+    # -- starting and waiting -------------------------------------------------------------------------------------
+
+    async def start_instance(self, name: str, instance_id: str, value: Any) -> InstanceRow:
+        """Record an instance and run it; starting the same one again changes nothing.
+
+        Raises `ForebayError`: `payload_too_large`, `instance_exists` when the id belongs to another start.
+        """
+        if name not in self._registry.orchestrators:
+            known = ", ".join(sorted(self._registry.orchestrators)) or "none"
+            raise ForebayError(
+                "orchestrator_not_found", f"there is no orchestrator {name!r}", hint=f"registered orchestrators: {known}", status=404
+            )
+        input_json = self._executor.encode(value, f"the input of instance {instance_id}").decode()
+        row, is_new = await self.database.writer.submit(lambda tx: journal.insert_instance(tx, instance_id, name, input_json))
+        if not is_new:
+            if (row.name, row.input_json) != (name, input_json):
+                raise ForebayError(
+                    "instance_exists",
+                    f"instance {instance_id!r} exists already, with another orchestrator or input",
+                    hint="choose another instance id",
+                    status=409,
+                )
+            return row
+        is_next = self._admitted_key == self._newest_key < row.key and not self._is_admitting
+        self._newest_key = max(self._newest_key, row.key)
+        if is_next and len(self._runs) < self.limits.inflight_instances and not self._is_stopping:
+            self._admitted_key = row.key
+            self._bring_to_life(row, [])
+        elif not self._is_admitting:
+            self._spawn(self._admit())
+        return row
+
+    def new_id(self) -> str:
+        """An instance id that nobody has used."""
+        return self._effects.random.hex(16)
+
+    async def wait_until_over(self, instance_id: str) -> None:
+        """Return once the instance has ended, or at once if this engine has never been told of it."""
+        while True:
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiters = self._waiters.setdefault(instance_id, set())
+            waiters.add(waiter)
+            try:
+                row = await self.load(instance_id)
+                if row is None or row.status != "Running":
+                    return
+                await waiter
+            finally:
+                waiters.discard(waiter)
+                if not waiters:
+                    self._waiters.pop(instance_id, None)
+
+    async def load(self, instance_id: str) -> InstanceRow | None:
+        """What the journal says of an instance."""
+        return await self.database.readers.run(lambda connection: journal.load_instance(connection, instance_id))
+
+    def waits_for(self, instance_id: str) -> str | None:
+        """Why a held instance does not move, in words."""
+        return self._held.get(instance_id)
+
+    # -- bringing to life -----------------------------------------------------------------------------------------
+
+    async def _admit(self) -> None:
+        """Load waiting instances, oldest first, while there is room."""
+        if self._is_admitting:
+            return
+        self._is_admitting = True
+        try:
+            while self._admitted_key < self._newest_key and not self._is_stopping:
+                room = min(self.limits.inflight_instances - len(self._runs), ADMISSION_BATCH)
+                if room <= 0:
+                    return
+                after_key, newest_key = self._admitted_key, self._newest_key
+                loaded = await self.database.readers.run(
+                    lambda connection, after=after_key, count=room: journal.load_running(connection, after_key=after, limit=count)  # type: ignore[misc]
+                )
+                self._admitted_key = loaded[-1][0].key if len(loaded) == room else max(newest_key, loaded[-1][0].key if loaded else 0)
+                for row, history in loaded:
+                    if row.id not in self._runs:
+                        self._bring_to_life(row, history)
+        finally:
+            self._is_admitting = False
+
+    def _bring_to_life(self, row: InstanceRow, history: History) -> None:
+        orchestrator = self._registry.orchestrators.get(row.name)
+        if orchestrator is None:
+            self._hold(row.id, f"orchestrator {row.name!r} is not registered")
+            return
+        try:
+            run, pending = replay(row, orchestrator, history)
+        except NonDeterministicError as error:
+            self._hold(row.id, str(error))
+            return
+        self._runs[row.id] = run
+        if run.driver.outcome is not None:
+            self._spawn(self._record(run))
+        for scheduled, attempts in pending:
+            self._dispatch(run, scheduled, attempts)
+
+    def _hold(self, instance_id: str, why: str) -> None:
+        log.error("instance %s is held: %s", instance_id, why)
+        self._held[instance_id] = why
+
+    # -- moving on ------------------------------------------------------------------------------------------------
+
+    def _dispatch(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> None:
+        if self._is_stopping:
+            return
+        if scheduled.name not in self._registry.activities:
+            self._hold(run.row.id, f"activity {scheduled.name!r} is not registered")
+            return
+        if self._executor.is_transactional(scheduled.name):
+            run.transactional_count += 1
+        task = asyncio.get_running_loop().create_task(self._execute(run, scheduled, attempts))
+        run.activities.add(task)
+        task.add_done_callback(run.activities.discard)
+
+    async def _execute(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> None:
+        is_recorded = False
+        try:
+            if self._executor.is_transactional(scheduled.name):
+                try:
+                    fact, is_recorded = await self._executor.run_transactional(run, scheduled)
+                finally:
+                    run.transactional_count -= 1
+            else:
+                fact = await self._executor.run(run, scheduled, attempts)
+        except ForebayError as error:
+            # only the database can fail here: the journal could not take a failed try or a transactional unit
+            self._reload(run, error)
+            return
+        if run.is_over:
+            return
+        if is_recorded:
+            run.apply(fact)
+        else:
+            run.inbox.append(fact)
+        if not run.is_recording:
+            await self._record(run)
+
+    async def _record(self, run: Run) -> None:
+        """Hand what has come in to the orchestrator, make it durable with what follows from it, then act on it."""
+        run.is_recording = True
+        try:
+            while not run.is_over:
+                facts: list[Fact] = []
+                if run.transactional_count == 0:
+                    facts, run.inbox = run.inbox, []
+                    for fact in facts:
+                        run.apply(fact)
+                scheduled = run.driver.take_scheduled()
+                is_over = run.driver.outcome is not None and run.transactional_count == 0
+                if facts or is_over:
+                    try:
+                        await self._write(run, facts, is_over=is_over)
+                    except ForebayError as error:
+                        self._reload(run, error)
+                        return
+                if is_over:
+                    self._finish(run)
+                    return
+                for each in scheduled:
+                    self._dispatch(run, each, Attempts())
+                if not run.inbox or run.transactional_count:
+                    return
+        finally:
+            run.is_recording = False
+
+    async def _write(self, run: Run, facts: list[Fact], *, is_over: bool) -> None:
+        end = self._end_of(run) if is_over else None
+
+        def unit(tx: Transaction) -> None:
+            record(tx, run, facts)
+            if end is not None:
+                journal.end_instance(tx, run.row.key, *end)
+
+        await self.database.writer.submit(unit)
+
+    def _end_of(self, run: Run) -> tuple[journal.RuntimeStatus, str, int]:
+        outcome = run.driver.outcome
+        assert outcome is not None
+        at = max(run.last_at, self._executor.now_us())
+        failure = outcome.failure
+        if failure is None:
+            try:
+                return "Completed", self._executor.encode(outcome.output, f"the output of instance {run.row.id}").decode(), at
+            except ForebayError as error:
+                failure = Failure.of(error)
+        return "Failed", journal.to_json(failure.to_json()), at
+
+    def _finish(self, run: Run) -> None:
+        self._drop(run)
+        self._wake_waiters(run.row.id)
+        if self._admitted_key < self._newest_key and not self._is_admitting and not self._is_stopping:
+            self._spawn(self._admit())
+
+    def _wake_waiters(self, instance_id: str) -> None:
+        for waiter in self._waiters.pop(instance_id, ()):
+            if not waiter.done():
+                waiter.set_result(None)
+
+    def _drop(self, run: Run) -> None:
+        run.is_over = True
+        run.driver.close()
+        self._runs.pop(run.row.id, None)
+        current = asyncio.current_task()
+        for task in run.activities:
+            if task is not current:
+                task.cancel()
+
+    def _reload(self, run: Run, error: ForebayError) -> None:
+        """The journal is behind the live generator: forget the generator and replay, until writing works again."""
+        if run.is_over:
+            return
+        log.warning("instance %s is replayed, its journal could not be written: %s", run.row.id, error)
+        self._drop(run)
+        if not self._is_stopping:
+            self._spawn(self._replay_later(run.row.id))
+
+    async def _replay_later(self, instance_id: str) -> None:
+        def read(tx: Transaction) -> tuple[InstanceRow | None, History]:
+            row = journal.load_instance(tx.connection, instance_id)
+            return row, journal.load_history(tx.connection, row.key) if row else []
+
+        while True:
+            await self._effects.clock.sleep(self.limits.reload_delay_seconds)
+            try:
+                # read by the writer, behind every unit that the given-up instance has left in its queue
+                row, history = await self.database.writer.submit(read)
+                break
+            except ForebayError as error:
+                log.warning("instance %s still waits for the database: %s", instance_id, error)
+        if row is None or self._is_stopping:
+            return
+        if row.status == "Running":
+            self._bring_to_life(row, history)
+        else:
+            self._wake_waiters(instance_id)
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
+

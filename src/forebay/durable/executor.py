@@ -1,0 +1,152 @@
+"""Runs activities: concurrency limits, timeouts, tries, and the size of what they return."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack
+from typing import Any
+
+import msgspec
+
+from forebay.database import Transaction, Writer
+from forebay.durable.driver import Scheduled
+from forebay.durable.failures import Failure
+from forebay.durable.journal import Fact, FactKind, append_fact, to_json
+from forebay.durable.registry import Activity, Registry, TransactionalActivity
+from forebay.durable.run import Attempts, Run
+from forebay.effects import Clock
+from forebay.errors import ForebayError
+from forebay.values.times import to_microseconds
+
+
+class Executor:
+    """Runs the activities of one registry."""
+
+    def __init__(self, registry: Registry, writer: Writer, clock: Clock, payload_bytes: int) -> None:
+        self._activities = registry.activities
+        self._writer = writer
+        self._clock = clock
+        self._payload_bytes = payload_bytes
+        self._rooms: dict[str, asyncio.Semaphore] = {}
+
+    def is_transactional(self, name: str) -> bool:
+        """Whether the writer runs this activity."""
+        return isinstance(self._activities.get(name), TransactionalActivity)
+
+    def now_us(self) -> int:
+        """The wall time in microseconds."""
+        return to_microseconds(self._clock.now())
+
+    def encode(self, value: Any, what: str) -> bytes:
+        """A value as JSON; raises `ForebayError` (`payload_too_large`, `payload_not_json`)."""
+        try:
+            encoded = msgspec.json.encode(value)
+        except (TypeError, ValueError) as error:
+            raise ForebayError("payload_not_json", f"{what} must be a JSON value: {error}", hint="return plain dicts, lists, strings") from error
+        if len(encoded) > self._payload_bytes:
+            raise ForebayError(
+                "payload_too_large",
+                f"{what} has {len(encoded):,} bytes; payload_bytes allows {self._payload_bytes:,}",
+                hint="store the data and pass its key, or raise FOREBAY_PAYLOAD_LIMIT_KB",
+                status=413,
+            )
+        return encoded
+
+    async def run(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> Fact:
+        """Try an activity until it succeeds or its policy gives up; each failed try that has a successor is in the journal.
+
+        Raises `ForebayError` (`database_unavailable`) when the journal could not take a failed try.
+        """
+        activity = self._activities[scheduled.name]
+        assert isinstance(activity, Activity)
+        scheduled_at = self.now_us()
+        failed_count, first_failed_at = attempts.failed_count, attempts.first_failed_at
+        if attempts.last_failed_at is not None:
+            await self._rest(scheduled, attempts)
+        while True:
+            try:
+                payload = await self._call(activity, scheduled)
+            except Exception as error:
+                failure = Failure.of(error)
+            else:
+                return self._fact("completed", run, scheduled, failed_count + 1, scheduled_at, payload)
+            failed_count += 1
+            now_us = self.now_us()
+            first_failed_at = now_us if first_failed_at is None else first_failed_at
+            delay_seconds = scheduled.retry.delay_seconds(failed_count, (now_us - first_failed_at) / 1e6) if failure.retryable else None
+            kind: FactKind = "failed" if delay_seconds is None else "attempt_failed"
+            fact = self._fact(kind, run, scheduled, failed_count, scheduled_at, to_json(failure.to_json()))
+            if delay_seconds is None:
+                return fact
+            await self._writer.submit(lambda tx, fact=fact: record(tx, run, [fact]))  # type: ignore[misc]
+            await self._clock.sleep(delay_seconds)
+
+    async def run_transactional(self, run: Run, scheduled: Scheduled) -> tuple[Fact, bool]:
+        """Run a transactional activity in the writer; the second value says whether its completion is in the journal already.
+
+        A failed one left no trace, so its failure still has to be recorded.
+        """
+        activity = self._activities[scheduled.name]
+        assert isinstance(activity, TransactionalActivity)
+        value = msgspec.json.decode(scheduled.input_json)
+        scheduled_at = self.now_us()
+
+        def unit(tx: Transaction) -> Fact:
+            payload = self.encode(activity.function(tx, value), f"the result of {scheduled.name}").decode()
+            fact = self._fact("completed", run, scheduled, 1, scheduled_at, payload)
+            record(tx, run, [fact])
+            return fact
+
+        attempt = 0
+        while True:
+            attempt += 1
+            try:
+                return await self._writer.submit(unit), True
+            except Exception as error:
+                failure = Failure.of(error)
+                if failure.code in ("database_unavailable", "instance_reloaded"):
+                    raise
+                delay_seconds = scheduled.retry.delay_seconds(attempt, 0) if failure.retryable else None
+                if delay_seconds is None:
+                    return self._fact("failed", run, scheduled, attempt, scheduled_at, to_json(failure.to_json())), False
+            await self._clock.sleep(delay_seconds)
+
+    async def _call(self, activity: Activity, scheduled: Scheduled) -> str:
+        async with AsyncExitStack() as stack:
+            if activity.concurrency is not None:
+                await stack.enter_async_context(self._rooms.setdefault(activity.name, asyncio.Semaphore(activity.concurrency)))
+            timeout = asyncio.timeout(activity.timeout_seconds)
+            try:
+                async with timeout:
+                    result = await activity.function(msgspec.json.decode(scheduled.input_json))
+            except TimeoutError as error:
+                if timeout.expired():
+                    raise TimeoutError(f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s") from error
+                raise
+        return self.encode(result, f"the result of {activity.name}").decode()
+
+    async def _rest(self, scheduled: Scheduled, attempts: Attempts) -> None:
+        """The rest of a wait that a restart has cut short."""
+        assert attempts.last_failed_at is not None
+        elapsed_seconds = (attempts.last_failed_at - (attempts.first_failed_at or attempts.last_failed_at)) / 1e6
+        delay_seconds = scheduled.retry.delay_seconds(attempts.failed_count, elapsed_seconds) or 0.0
+        since_seconds = (self.now_us() - attempts.last_failed_at) / 1e6
+        # a wall clock that was set back must not make the wait longer than the policy says
+        await self._clock.sleep(min(delay_seconds, max(0.0, delay_seconds - since_seconds)))
+
+    def _fact(self, kind: FactKind, run: Run, scheduled: Scheduled, attempt: int, scheduled_at: int, payload: str) -> Fact:
+        at = max(run.last_at, self.now_us())
+        return Fact(kind, scheduled.task_id, scheduled.name, scheduled.input_hash, attempt, scheduled_at, at, payload)
+
+
+def record(tx: Transaction, run: Run, facts: list[Fact]) -> None:
+    """Append facts to an instance's history, in the writer's order.
+
+    Raises `ForebayError` (`instance_reloaded`) when the live instance has been given up meanwhile: its successor
+    replays the journal as it is, so nothing may be added behind its back.
+    """
+    if run.is_over:
+        raise ForebayError("instance_reloaded", f"instance {run.row.id} has been reloaded", retryable=True)
+    for fact in facts:
+        append_fact(tx, run.row.key, run.next_sequence, fact)
+        run.next_sequence += 1

@@ -1,0 +1,57 @@
+"""How a failure is recorded in the journal and how it comes back to an orchestrator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from forebay.errors import ForebayError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A failure as the journal keeps it."""
+
+    code: str
+    message: str
+    retryable: bool
+
+    @classmethod
+    def of(cls, error: BaseException) -> Failure:
+        """The failure that an exception stands for; an exception that says nothing else may be tried again."""
+        if isinstance(error, ForebayError):
+            return cls(code=error.code, message=error.message, retryable=error.retryable)
+        if isinstance(error, TimeoutError):
+            return cls(code="timeout", message=str(error) or "timed out", retryable=True)
+        return cls(code=type(error).__name__, message=str(error) or repr(error), retryable=True)
+
+    def to_json(self) -> dict[str, Any]:
+        """The form in which it is stored."""
+        return {"code": self.code, "message": self.message, "retryable": self.retryable}
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Failure:
+        """The inverse of `to_json`."""
+        return cls(code=value["code"], message=value["message"], retryable=value["retryable"])
+
+
+class ActivityFailed(Exception):
+    """Raised inside an orchestrator at the `yield` of an activity that failed for good."""
+
+    def __init__(self, name: str, failure: Failure) -> None:
+        super().__init__(f"Activity function '{name}' failed: {failure.message}")
+        self.name = name
+        self.failure = failure
+
+    @property
+    def code(self) -> str:
+        """The stable code of the error that the activity raised."""
+        return self.failure.code
+
+
+class NonDeterministicError(BaseException):
+    """The orchestrator, replayed, did something else than its journal says.
+
+    Not an `Exception`: user code must not swallow it, and the instance must not fail of it, since its journal is intact
+    and goes on under code that fits it.
+    """

@@ -1,0 +1,124 @@
+"""The journal: what is known of every instance, in two tables, written through the database's writer."""
+
+from __future__ import annotations
+
+import sqlite3
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any, Literal
+
+import msgspec
+
+from forebay.database.migrations import Migration
+from forebay.database.transaction import Transaction
+
+RuntimeStatus = Literal["Running", "Completed", "Failed"]
+FactKind = Literal["completed", "failed", "attempt_failed"]
+
+
+def schema() -> list[Migration]:
+    """The migrations of the journal's tables."""
+    return [files("forebay.durable").joinpath("journal.sql").read_text()]
+
+
+@dataclass(frozen=True, slots=True)
+class Fact:
+    """One row of an instance's history."""
+
+    kind: FactKind
+    task_id: int
+    name: str
+    input_hash: str
+    attempt: int
+    scheduled_at: int
+    at: int
+    payload: str  # JSON
+
+
+History = list[tuple[int, Fact]]  # with their sequence numbers
+
+
+@dataclass(frozen=True, slots=True)
+class InstanceRow:
+    """One row of `instances`."""
+
+    key: int
+    id: str
+    name: str
+    status: RuntimeStatus
+    input_json: str
+    output_json: str | None
+    created_at: int
+    updated_at: int
+
+
+_INSTANCE_COLUMNS = "key, id, name, status, input, output, created_at, updated_at"
+
+
+def insert_instance(tx: Transaction, instance_id: str, name: str, input_json: str) -> tuple[InstanceRow, bool]:
+    """Record the start of an instance; the second value is False when the id was taken already."""
+    tx.execute(
+        "INSERT INTO instances (id, name, status, input, created_at, updated_at) VALUES (?, ?, 'Running', ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        (instance_id, name, input_json, tx.now_us, tx.now_us),
+    )
+    is_new = tx.connection.execute("SELECT changes()").fetchone()[0] == 1
+    row = load_instance(tx.connection, instance_id)
+    assert row is not None
+    return row, is_new
+
+
+def append_fact(tx: Transaction, instance: int, sequence: int, fact: Fact) -> None:
+    """Add one row to an instance's history."""
+    tx.execute(
+        "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            instance,
+            sequence,
+            fact.kind,
+            fact.task_id,
+            fact.name,
+            fact.input_hash,
+            fact.attempt,
+            fact.scheduled_at,
+            fact.at,
+            fact.payload,
+        ),
+    )
+
+
+def end_instance(tx: Transaction, instance: int, status: RuntimeStatus, output_json: str, at: int) -> None:
+    """Record how an instance ended."""
+    tx.execute("UPDATE instances SET status = ?, output = ?, updated_at = ? WHERE key = ?", (status, output_json, at, instance))
+
+
+def load_instance(connection: sqlite3.Connection, instance_id: str) -> InstanceRow | None:
+    """One instance by its id."""
+    row = connection.execute(f"SELECT {_INSTANCE_COLUMNS} FROM instances WHERE id = ?", (instance_id,)).fetchone()
+    return InstanceRow(*row) if row else None
+
+
+def load_running(connection: sqlite3.Connection, *, after_key: int, limit: int) -> list[tuple[InstanceRow, History]]:
+    """The oldest running instances after a key, each with its history."""
+    rows = connection.execute(
+        f"SELECT {_INSTANCE_COLUMNS} FROM instances WHERE status = 'Running' AND key > ? ORDER BY key LIMIT ?", (after_key, limit)
+    ).fetchall()
+    return [(row, load_history(connection, row.key)) for row in (InstanceRow(*each) for each in rows)]
+
+
+def load_history(connection: sqlite3.Connection, instance: int) -> History:
+    """An instance's history in order."""
+    found = connection.execute(
+        "SELECT sequence, kind, task_id, name, input_hash, attempt, scheduled_at, at, payload FROM history WHERE instance = ? ORDER BY sequence",
+        (instance,),
+    )
+    return [(row[0], Fact(*row[1:])) for row in found]
+
+
+def to_json(value: Any) -> str:
+    """A JSON value as text."""
+    return msgspec.json.encode(value).decode()
+
+
+def from_json(text: str) -> Any:
+    """The inverse of `to_json`."""
+    return msgspec.json.decode(text)
