@@ -1,0 +1,1 @@
+"""Documents, versions, chunks, vectors, arrivals, and the append-only history of events."""
