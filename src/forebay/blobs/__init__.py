@@ -1,0 +1,1 @@
+"""Blobs: bytes with flat names in containers, behind one port."""

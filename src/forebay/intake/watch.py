@@ -1,0 +1,135 @@
+"""Notices changes as they happen, and compares everything at start and from time to time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from forebay.effects import Clock
+from forebay.errors import ForebayError
+from forebay.intake.places import Place
+from forebay.intake.reconcile import Reconciler
+
+log = logging.getLogger(__name__)
+
+
+class ChangeFeed(Protocol):
+    """Tells which paths may have changed; it may tell too much, and miss things."""
+
+    def changes(self, roots: Sequence[Path]) -> AsyncIterator[set[Path]]:
+        """Batches of changed paths below the roots."""
+        ...
+
+
+class FileSystemFeed:
+    """Change notifications of the operating system (inotify, FSEvents), through watchfiles."""
+
+    async def changes(self, roots: Sequence[Path]) -> AsyncIterator[set[Path]]:
+        from watchfiles import awatch
+
+        async for batch in awatch(*roots, watch_filter=None, debounce=100, step=20, rust_timeout=1000, ignore_permission_denied=True):
+            yield {Path(path) for _, path in batch}
+
+
+class Watcher:
+    """Keeps the arrivals of some places up to date."""
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        reconciler: Reconciler,
+        feed: ChangeFeed,
+        clock: Clock,
+        *,
+        settle_seconds: float,
+        interval_seconds: float,
+    ) -> None:
+        self._places = places
+        self._reconciler = reconciler
+        self._feed = feed
+        self._clock = clock
+        self._settle_seconds = settle_seconds
+        self._interval_seconds = interval_seconds
+        self._changed: dict[str, set[str]] = {place.key: set() for place in places}
+        self._news = asyncio.Event()
+        self._excluded: dict[str, int] = {}
+        self._reconciled: set[str] = set()
+
+    @property
+    def is_reconciled(self) -> bool:
+        """Whether every place has been compared completely since the start."""
+        return len(self._reconciled) == len(self._places)
+
+    @property
+    def excluded_count(self) -> int:
+        """Files that were left out at the last complete comparison."""
+        return sum(self._excluded.values())
+
+    async def run(self) -> None:
+        """Watch until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._listen())
+            group.create_task(self._follow())
+
+    async def _listen(self) -> None:
+        roots = [place.root for place in self._places]
+        while True:
+            try:
+                async for paths in self._feed.changes(roots):
+                    for path in paths:
+                        self._note(path)
+                return
+            except (OSError, RuntimeError) as error:
+                # no more inotify watches, or a folder that vanished: reconciling goes on, only later
+                log.warning("changes are not noticed at once, only every %g s: %s", self._interval_seconds, error)
+                await self._clock.sleep(self._interval_seconds)
+
+    def _note(self, path: Path) -> None:
+        for place in self._places:
+            if path.is_relative_to(place.root):
+                name = path.relative_to(place.root).as_posix()
+                # rules that changed concern everything below them
+                self._changed[place.key].add(name.rpartition("/")[0] if path.name == ".gitignore" else name)
+                self._news.set()
+
+    async def _follow(self) -> None:
+        next_complete = self._clock.monotonic()
+        while True:
+            if self._clock.monotonic() >= next_complete:
+                for place in self._places:
+                    await self._compare(place, None)
+                next_complete = self._clock.monotonic() + self._interval_seconds
+            else:
+                changed = {key: frozenset(names) for key, names in self._changed.items() if names}
+                for place in self._places:
+                    if place.key in changed:
+                        self._changed[place.key].clear()
+                        names = changed[place.key]
+                        await self._compare(place, None if names & {"", "."} else names)
+            if any(self._changed.values()):
+                await self._clock.sleep(self._settle_seconds)
+                continue
+            self._news.clear()
+            try:
+                async with asyncio.timeout(max(0.0, next_complete - self._clock.monotonic())):
+                    await self._news.wait()
+            except TimeoutError:
+                continue
+            # what is being written or replaced gets the time to settle, and changes are compared in batches
+            await self._clock.sleep(self._settle_seconds)
+
+    async def _compare(self, place: Place, only: frozenset[str] | None) -> None:
+        try:
+            found = await self._reconciler.reconcile(place, actor="reconciler" if only is None else "watcher", only=only)
+        except ForebayError as error:
+            log.warning("%s was not compared with the catalog: %s", place.root, error)
+            if only is not None:
+                self._changed[place.key] |= only
+            return
+        self._changed[place.key] |= found.unsettled
+        if only is None:
+            self._excluded[place.key] = found.excluded_count
+            self._reconciled.add(place.key)
