@@ -1,0 +1,1 @@
+"""From bytes to searchable chunks: validate, read text, chunk, embed, persist. One stage a file."""

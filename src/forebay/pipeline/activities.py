@@ -1,0 +1,227 @@
+"""The activities of the pipeline that read, parse, embed and move: they run at least once, and may run again."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from forebay.catalog import versions
+from forebay.catalog.arrivals import arrival_of
+from forebay.catalog.events import append_event
+from forebay.catalog.versions import WRITE_SLICE_CHUNKS, VersionFacts
+from forebay.database import Database, Transaction
+from forebay.durable import Registry
+from forebay.errors import ForebayError
+from forebay.pipeline.embedders.port import Embedder
+from forebay.pipeline.parse import Parsed, Parser, ParseRequest
+from forebay.pipeline.sources import Sources
+from forebay.pipeline.stage_times import StageTimes
+from forebay.pipeline.validate import accept
+from forebay.values.arrival import Arrival
+
+PARSER_VERSION = 1  # a change of readers or chunkers that changes their output must increase it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PipelineLimits:
+    """What the pipeline accepts, and how it cuts it."""
+
+    max_blob_bytes: int
+    max_text_characters: int
+    accept_unknown_text: bool
+    chunk_size: int  # code points
+    chunker: str  # auto, fixed
+    embed_concurrency: int  # slices embedded at once
+    activity_timeout_seconds: float
+
+    @property
+    def recipe(self) -> str:
+        """What the chunks of a document depend on besides its bytes."""
+        return f"{PARSER_VERSION}:{self.chunker}:{self.chunk_size}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipeline:
+    """What the activities work with."""
+
+    database: Database
+    sources: Sources
+    parser: Parser
+    embedder: Embedder
+    limits: PipelineLimits
+    times: StageTimes
+
+
+def register_activities(registry: Registry, pipeline: Pipeline) -> None:
+    """Register the activities under their names."""
+    writer, readers = pipeline.database.writer, pipeline.database.readers
+    limits, times, model = pipeline.limits, pipeline.times, pipeline.embedder.model_id
+    activity = registry.activity(timeout_seconds=limits.activity_timeout_seconds)
+
+    @activity
+    async def read_and_chunk(sequence: int) -> dict[str, Any]:
+        """Validate, read and cut a file, and write it as an invisible version."""
+
+        def look(connection: sqlite3.Connection) -> tuple[Arrival, tuple[str, str, str] | None, int | None]:
+            arrival = arrival_of(connection, sequence)
+            return arrival, current_facts(connection, arrival.document_id), versions.staged_version(connection, sequence)
+
+        arrival, current, stale = await readers.run(look)
+        if stale is not None:
+            await _discard(stale)
+        accept(
+            arrival.name,
+            arrival.content_type,
+            arrival.size_bytes,
+            max_blob_bytes=limits.max_blob_bytes,
+            accept_unknown_text=limits.accept_unknown_text,
+        )
+        with times.measure("read"):
+            content = await pipeline.sources.read(arrival, limit_bytes=limits.max_blob_bytes + 1)
+            sha256 = hashlib.sha256(content).hexdigest()
+        if current == (sha256, model, limits.recipe):
+            return {"unchanged": True}
+        with times.measure("parse"):
+            parsed = await pipeline.parser.parse(parse_request(arrival, content, limits))
+        with times.measure("write"):
+            version, missing_count = await _stage(arrival, parsed, sha256, len(content))
+        return {"unchanged": False, "version": version, "chunk_count": len(parsed.chunks), "missing_count": missing_count}
+
+    async def _stage(arrival: Arrival, parsed: Parsed, sha256: str, size_bytes: int) -> tuple[int, int]:
+        facts = VersionFacts(
+            model=model,
+            recipe=limits.recipe,
+            sha256=sha256,
+            size_bytes=size_bytes,
+            format=parsed.format,
+            language=parsed.language,
+            encoding=parsed.encoding,
+            is_encoding_guessed=parsed.encoding_guessed,
+            replaced_count=parsed.replaced_count,
+            chunk_count=len(parsed.chunks),
+        )
+        slices = [parsed.chunks[first : first + WRITE_SLICE_CHUNKS] for first in range(0, len(parsed.chunks), WRITE_SLICE_CHUNKS)]
+
+        def begin(tx: Transaction) -> int:
+            version = versions.stage_version(tx, arrival, facts)
+            versions.stage_chunks(tx, version, arrival.project, arrival.name, slices[0])
+            return version
+
+        def end(tx: Transaction, version: int) -> int:
+            append_event(
+                tx,
+                arrival,
+                "TextExtracted",
+                {
+                    "format": parsed.format,
+                    "encoding": parsed.encoding,
+                    "encoding_guessed": parsed.encoding_guessed,
+                    "replaced_characters": parsed.replaced_count,
+                    "chunks": len(parsed.chunks),
+                },
+            )
+            return versions.count_without_vector(tx.connection, version, model)
+
+        def whole(tx: Transaction) -> tuple[int, int]:
+            version = begin(tx)
+            return version, end(tx, version)
+
+        if len(slices) == 1:
+            return await writer.submit(whole, bulk=True)
+        version = await writer.submit(begin, bulk=True)
+        for each in slices[1:]:
+            await writer.submit(
+                lambda tx, part=each: versions.stage_chunks(tx, version, arrival.project, arrival.name, part),  # type: ignore[misc]
+                bulk=True,
+            )
+        return version, await writer.submit(lambda tx: end(tx, version), bulk=True)
+
+    async def _discard(version: int) -> None:
+        while not await writer.submit(lambda tx: versions.discard_staged(tx, version), bulk=True):
+            pass
+
+    @registry.activity(concurrency=limits.embed_concurrency, timeout_seconds=limits.activity_timeout_seconds)
+    async def embed(data: dict[str, int]) -> int:
+        """Embed what is missing of a slice of a version's chunks; return how many texts that were."""
+        missing = await readers.run(
+            lambda connection: versions.texts_without_vector(connection, data["version"], model, data["first"], data["last"])
+        )
+        if not missing:
+            return 0
+        with times.measure("embed"):
+            vectors = await pipeline.embedder.embed([text for _, text in missing])
+        rows = _checked_rows(missing, vectors, pipeline.embedder)
+        with times.measure("write"):
+            await writer.submit(lambda tx: versions.put_vectors(tx, model, rows), bulk=True)
+        return len(rows)
+
+    @activity
+    async def look_again(sequence: int) -> None:
+        """The file was not as its arrival said: record what is there now."""
+        await pipeline.sources.look_again(await _arrival(sequence))
+
+    @activity
+    async def discard_staged_version(sequence: int) -> None:
+        """Remove what a given-up try has written invisibly."""
+        stale = await readers.run(lambda connection: versions.staged_version(connection, sequence))
+        if stale is not None:
+            await _discard(stale)
+
+    @activity
+    async def retire_version(version: int) -> None:
+        """Take the rest of a replaced version out of the full text."""
+        while await writer.submit(lambda tx: versions.retire_chunks(tx, version), bulk=True):
+            pass
+
+    @activity
+    async def move_blob(move: dict[str, Any]) -> str | None:
+        """Move the blob of a handled arrival out of the intake container."""
+        return await pipeline.sources.move(await _arrival(move["arrival"]), move["container"])
+
+    @activity
+    async def delete_blob(sequence: int) -> None:
+        """Remove the blob of a deleted document."""
+        await pipeline.sources.delete(await _arrival(sequence))
+
+    async def _arrival(sequence: int) -> Arrival:
+        return await readers.run(lambda connection: arrival_of(connection, sequence))
+
+
+def current_facts(connection: sqlite3.Connection, document_id: str) -> tuple[str, str, str] | None:
+    """(sha256, model, recipe) of the version that answers searches."""
+    row: tuple[str, str, str] | None = connection.execute(
+        "SELECT v.sha256, v.model, v.recipe FROM documents d JOIN versions v ON v.id = d.current_version WHERE d.id = ?", (document_id,)
+    ).fetchone()
+    return row
+
+
+def parse_request(arrival: Arrival, content: bytes, limits: PipelineLimits) -> ParseRequest:
+    """What the parser is asked about an arrival's bytes."""
+    return ParseRequest(
+        name=arrival.name,
+        content_type=arrival.content_type,
+        data=content,
+        max_blob_bytes=limits.max_blob_bytes,
+        accept_unknown_text=limits.accept_unknown_text,
+        chunk_size=limits.chunk_size,
+        chunker=limits.chunker,
+        max_text_characters=limits.max_text_characters,
+    )
+
+
+def _checked_rows(missing: list[tuple[int, str]], vectors: Any, embedder: Embedder) -> list[tuple[int, bytes]]:
+    """The vectors as stored, or an error: an empty or fake vector is never stored."""
+    matrix = np.asarray(vectors, dtype="<f4")
+    expected = (len(missing), embedder.dimensions)
+    if matrix.shape != expected:
+        raise ForebayError(
+            "embedding_failed", f"{embedder.model_id} answered with shape {matrix.shape}, expected {expected}", retryable=True
+        )
+    lengths = np.linalg.norm(matrix, axis=1)
+    if not np.all(np.abs(lengths - 1) < 1e-2):
+        raise ForebayError("embedding_failed", f"{embedder.model_id} answered with a vector that is not of unit length", retryable=True)
+    return [(text_id, matrix[position].tobytes()) for position, (text_id, _) in enumerate(missing)]

@@ -1,0 +1,107 @@
+"""Proves that the index is what the sources say: chunks, full text and vectors against the bytes they were made of."""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+from typing import Any
+
+import numpy as np
+
+from forebay.catalog.arrivals import arrival_of, is_container
+from forebay.catalog.queries import chunks_of
+from forebay.errors import ForebayError
+from forebay.pipeline.activities import Pipeline, parse_request
+from forebay.values.arrival import Location
+from forebay.values.chunk import Chunk
+
+_CURRENT = (
+    "SELECT d.id, d.place, d.blob_name, d.etag, v.arrival_sequence, v.sha256, v.recipe, v.chunk_count"
+    " FROM documents d JOIN versions v ON v.id = d.current_version WHERE d.status = 'indexed' ORDER BY d.id"
+)
+
+
+async def check_index(pipeline: Pipeline) -> dict[str, Any]:
+    """Check every searchable document against its blob, and the tables against each other.
+
+    Returns `{"ok", "checked": {...}, "problems": [{"code", "document_id", "message"}]}`. Changes nothing. Documents whose
+    newest arrival is in flight or failed are not compared with their bytes, which may be gone; arrivals in flight may show
+    as problems of the tables, so check when nothing is.
+    """
+    readers = pipeline.database.readers
+    problems = await readers.run(_check_tables)
+    rows = await readers.run(lambda connection: connection.execute(_CURRENT).fetchall())
+    for row in rows:
+        problem = await _check_against_blob(pipeline, row)
+        if problem is not None:
+            problems.append({"code": problem[0], "document_id": row[0], "message": problem[1]})
+    problems += await readers.run(lambda connection: _check_vectors(connection, pipeline))
+    checked = {"documents": len(rows), "chunks": sum(row[-1] for row in rows)}
+    return {"ok": not problems, "checked": checked, "problems": problems}
+
+
+async def _check_against_blob(pipeline: Pipeline, row: tuple[Any, ...]) -> tuple[str, str] | None:
+    document_id, place, blob_name, etag, arrival_sequence, sha256, recipe, _ = row
+    arrival = await pipeline.database.readers.run(lambda connection: arrival_of(connection, arrival_sequence))
+    location = Location(container=place if is_container(arrival.source) else None, name=blob_name, etag=etag)
+    try:
+        content = await pipeline.sources.read_at(arrival, location, limit_bytes=pipeline.limits.max_blob_bytes + 1)
+    except ForebayError as error:
+        return "blob_unreadable", f"{place}/{blob_name}: {error}"
+    if hashlib.sha256(content).hexdigest() != sha256:
+        return "blob_differs", f"{place}/{blob_name} is not what the current version was made of"
+    if recipe != pipeline.limits.recipe:
+        return None  # made under other settings, which its bytes cannot confirm
+    parsed = await pipeline.parser.parse(parse_request(arrival, content, pipeline.limits))
+    stored = await pipeline.database.readers.run(lambda connection: chunks_of(connection, document_id))
+    if [_facts(chunk) for chunk in stored] != [_facts(chunk) for chunk in parsed.chunks]:
+        return "chunks_differ", f"{blob_name}: {len(stored)} chunks are stored, its bytes give {len(parsed.chunks)} (or other ones)"
+    return None
+
+
+def _facts(chunk: Chunk) -> tuple[Any, ...]:
+    return chunk.ordinal, chunk.text, chunk.start, chunk.end, chunk.first_line, chunk.last_line, chunk.symbol
+
+
+def _check_tables(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    problems: list[dict[str, Any]] = []
+    checks = {
+        "chunk_missing": "SELECT d.id, v.chunk_count || ' chunks expected, ' || count(c.id) || ' found' FROM documents d"
+        " JOIN versions v ON v.id = d.current_version LEFT JOIN chunks c ON c.version_id = v.id GROUP BY d.id HAVING count(c.id) != v.chunk_count",
+        "text_missing": "SELECT v.document_id, 'a chunk has no text' FROM chunks c JOIN versions v ON v.id = c.version_id"
+        " LEFT JOIN texts t ON t.id = c.text_id WHERE t.id IS NULL",
+        "full_text_missing": "SELECT d.id, 'a chunk is not in the full text' FROM documents d JOIN chunks c ON c.version_id = d.current_version"
+        " WHERE c.in_search = 0",
+        "full_text_stale": "SELECT v.document_id, 'a chunk of another version is in the full text' FROM chunks c"
+        " JOIN versions v ON v.id = c.version_id JOIN documents d ON d.id = v.document_id"
+        " WHERE c.in_search = 1 AND v.id IS NOT d.current_version",
+        "version_open": "SELECT v.document_id, 'a version is valid but not current' FROM versions v JOIN documents d ON d.id = v.document_id"
+        " WHERE v.valid_from IS NOT NULL AND v.valid_to IS NULL AND v.id IS NOT d.current_version",
+    }
+    for code, sql in checks.items():
+        problems += [{"code": code, "document_id": identity, "message": message} for identity, message in connection.execute(sql)]
+    indexed = connection.execute("SELECT count(*) FROM chunk_search_docsize").fetchone()[0]
+    flagged = connection.execute("SELECT count(*) FROM chunks WHERE in_search = 1").fetchone()[0]
+    if indexed != flagged:
+        message = f"the full text has {indexed} rows, {flagged} chunks are marked as being in it"
+        problems.append({"code": "full_text_differs", "document_id": None, "message": message})
+    return problems
+
+
+def _check_vectors(connection: sqlite3.Connection, pipeline: Pipeline) -> list[dict[str, Any]]:
+    problems: list[dict[str, Any]] = []
+    rows = connection.execute(
+        "SELECT d.id, x.vector FROM documents d JOIN versions v ON v.id = d.current_version JOIN chunks c ON c.version_id = v.id"
+        " LEFT JOIN vectors x ON x.text_id = c.text_id AND x.model = v.model WHERE v.model = ?",
+        (pipeline.embedder.model_id,),
+    )
+    for identity, vector in rows:
+        if vector is None:
+            problems.append({"code": "vector_missing", "document_id": identity, "message": "a chunk has no vector"})
+            continue
+        values = np.frombuffer(vector, dtype="<f4")
+        if len(values) != pipeline.embedder.dimensions or abs(float(np.linalg.norm(values)) - 1) > 1e-2:
+            problems.append(
+                {"code": "vector_damaged", "document_id": identity, "message": "a vector has another shape or length than its model gives"}
+            )
+    return problems

@@ -1,0 +1,1 @@
+"""Supervised processes in which hostile or heavy files are parsed."""

@@ -1,0 +1,1 @@
+"""Search: full text and vectors side by side, fused, filtered and cited."""
