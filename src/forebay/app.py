@@ -221,7 +221,7 @@ async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
 
     effects = real_effects()
     data_dir = settings.data_dir.absolute()
-    blobs = DirectoryBlobStore(data_dir / "containers", effects)
+    blobs = DirectoryBlobStore(data_dir / "containers", effects, intake_container=settings.intake.container)
     await blobs.open()
     database = await open_database(
         data_dir / "catalog.db", schemas(), clock=effects.clock, queue_limit=settings.database.queue_limit
@@ -237,6 +237,7 @@ async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
     finally:
         await embedder.close()
         await parser.close()
+        await blobs.close()
         await database.close()
         effects.blocking.close()
 

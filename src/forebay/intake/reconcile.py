@@ -43,7 +43,11 @@ class Reconciler:
         Raises `ForebayError` (`source_unavailable`) when the place cannot be listed; no file counts as gone then.
         """
         known = await self._readers.run(lambda connection: known_at(connection, place.key, only))
-        scan = await self._effects.blocking.run(lambda: scan_source(self._effects.files, place.root, place.excludes, only=only))
+        # a blob is a file of its own: the blob store follows no symlink either
+        follows_symlinks = place.container is None
+        scan = await self._effects.blocking.run(
+            lambda: scan_source(self._effects.files, place.root, place.excludes, only=only, follows_symlinks=follows_symlinks)
+        )
         arrivals: list[NewArrival] = []
         unsettled: set[str] = set()
         present: set[str] = set()

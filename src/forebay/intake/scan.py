@@ -38,12 +38,12 @@ class Scan:
         return iter(self.entries)
 
 
-def scan_source(files: Files, root: Path, excludes: Excludes, *, only: Set[str] | None = None) -> Scan:
+def scan_source(files: Files, root: Path, excludes: Excludes, *, only: Set[str] | None = None, follows_symlinks: bool = True) -> Scan:
     """List a watched folder, or `only` the given names (none of them ends in `/`) and what is below them. Blocks.
 
     One bad entry is an entry with its problem: a directory that cannot be listed is *unreadable* under its own name (what
     is below it is unknown, not gone). A directory symlink is never entered: it counts as excluded when it leads to a place
-    inside, which is listed there, and is *outside_source* otherwise.
+    inside, which is listed there, and is *outside_source* otherwise. Without `follows_symlinks` every symlink is *outside_source*.
 
     Raises `source_unavailable` (retryable) when the folder itself is missing, unreadable or replaced meanwhile: then
     nothing is known, and in particular no file is known to be gone.
@@ -51,7 +51,7 @@ def scan_source(files: Files, root: Path, excludes: Excludes, *, only: Set[str] 
     try:
         resolved = files.resolve(root)
         before = files.stat(resolved)
-        walk = _Walk(files, resolved, before, excludes, only)
+        walk = _Walk(files, resolved, before, excludes, only, follows_symlinks)
         walk.run()
         after = files.stat(resolved)
     except (OSError, RuntimeError) as error:
@@ -65,8 +65,8 @@ def scan_source(files: Files, root: Path, excludes: Excludes, *, only: Set[str] 
 def read_source_file(files: Files, root: Path, name: str, *, limit_bytes: int) -> tuple[bytes, FileStat]:
     """At most `limit_bytes` of a file below a watched folder, with the stat of the very file that was read. Blocks.
 
-    Raises `ForebayError` with the codes `outside_source`, `vanished`, `unreadable` or `not_a_file`; the read itself follows no
-    symlink, so that swapping one in after the check gains nothing.
+    Raises `ForebayError` with the codes `outside_source`, `vanished`, `unreadable`, `not_a_file` or `storage_failed` (retryable);
+    the read itself follows no symlink, so that swapping one in after the check gains nothing.
     """
     try:
         top = files.resolve(root)
@@ -87,18 +87,23 @@ def read_source_file(files: Files, root: Path, name: str, *, limit_bytes: int) -
             raise _refusal("vanished", name, "the file that was there", "another path") from error
         if error.errno in {errno.EINVAL, errno.ENXIO, errno.EISDIR}:
             raise _refusal("not_a_file", name, "a regular file", "something else") from error
-        raise _refusal("unreadable", name, "to read it", str(error)) from error
+        if error.errno in {errno.EACCES, errno.EPERM, errno.ENAMETOOLONG}:
+            raise _refusal("unreadable", name, "to read it", str(error)) from error
+        raise ForebayError("storage_failed", f"{name!r} could not be read: {error}", retryable=True, status=503) from error
 
 
 class _Walk:
     """One pass over a folder."""
 
-    def __init__(self, files: Files, root: Path, root_stat: FileStat, excludes: Excludes, only: Set[str] | None) -> None:
+    def __init__(
+        self, files: Files, root: Path, root_stat: FileStat, excludes: Excludes, only: Set[str] | None, follows_symlinks: bool
+    ) -> None:
         self.entries: list[ScanEntry] = []
         self.excluded_count = 0
         self._files = files
         self._root = root
         self._excludes = excludes
+        self._follows_symlinks = follows_symlinks
         self._wanted = None if only is None else _names_by_directory(only)
         self._waiting: list[tuple[Path, FileStat, Scope]] = [(root, root_stat, excludes.top())]
 
@@ -154,7 +159,7 @@ class _Walk:
     def _follow(self, link: Path, name: str, link_stat: FileStat) -> None:
         try:
             target = self._files.resolve(link)
-            if not target.is_relative_to(self._root):
+            if not self._follows_symlinks or not target.is_relative_to(self._root):
                 self.entries.append(ScanEntry(name, link_stat, "outside_source"))
                 return
             stat = self._files.stat(target)

@@ -103,11 +103,10 @@ class Watcher:
                     await self._compare(place, None)
                 next_complete = self._clock.monotonic() + self._interval_seconds
             else:
-                changed = {key: frozenset(names) for key, names in self._changed.items() if names}
                 for place in self._places:
-                    if place.key in changed:
-                        self._changed[place.key].clear()
-                        names = changed[place.key]
+                    # taken only now: what is noted while another place is compared must not get lost
+                    names, self._changed[place.key] = frozenset(self._changed[place.key]), set()
+                    if names:
                         await self._compare(place, None if names & {"", "."} else names)
             if any(self._changed.values()):
                 await self._clock.sleep(self._settle_seconds)

@@ -12,7 +12,7 @@ _HEAD_WITHIN_CHARACTERS = 64 * 1024
 _TITLE = re.compile(r"<title\b[^>]{0,500}>([^<]{0,2000})</title\s*>", re.IGNORECASE)
 # The converter renders these as front matter with a broken end, which reads as a heading.
 _HEAD_ELEMENTS = re.compile(r"<title\b[^>]{0,500}>[^<]{0,2000}</title\s*>|<(?:meta|link|base)\b[^>]{0,4000}>", re.IGNORECASE)
-_DATA_URL = re.compile(r"\(data:[^)\s]*\)")
+_DATA_URL = re.compile(r"\(data:[^()\s]*+\)")
 
 
 def html_to_markdown(text: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+_NAME_LIMIT_CHARACTERS = 400
 _Definition = tuple[int, int, str]  # start, end (code points, half open), dotted name
 
 _PYTHON_LINE = re.compile(
@@ -64,7 +65,7 @@ def _python_definitions(text: str) -> list[_Definition]:
                 if decorated_from < 0:
                     decorated_from, decorator_indent = start, indent
             elif kind == "name":
-                name = f"{open_blocks[-1][2]}.{match['name']}" if open_blocks else match["name"]
+                name = _dotted(open_blocks[-1][2] if open_blocks else "", match["name"])
                 open_blocks.append((indent, start if decorated_from < 0 else decorated_from, name))
                 open_indent, decorated_from = indent, -1
             elif indent <= decorator_indent:
@@ -80,11 +81,11 @@ _JAVASCRIPT_TOKEN = re.compile(
     | "(?:[^"\\\n]|\\.)*+" | '(?:[^'\\\n]|\\.)*+'
     | (?P<template>`)
     | (?: (?<![\w$)\]}"'`<\s]) | \b(?:return|typeof|case|in|of|throw|else|await|yield)(?=[\s/]) ) \s*+
-      /(?![*/]) (?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.)*+\])++ /[a-z]*+
+      /(?![*/]) (?:[^/\\\[\n]|\\.|\[(?:[^\]\\\n]|\\.){0,200}+\]){1,500}+ /[a-z]*+
     | \bclass\s++(?!extends\b)(?P<class_name>[\w$]++)
-    | (?P<assigned>[\w$]++)\s*+ [=:]\s*+ (?:async\b\s*+)? (?=function\b|class\b|\(|[\w$]++\s*+=>)
+    | (?<![\w$])(?P<assigned>[\w$]++)\s*+ [=:]\s*+ (?:async\b\s*+)? (?=function\b|class\b|\(|[\w$]++\s*+=>)
     | \bfunction\b\s*+ \*?\s*+ (?P<function>[\w$]*+) (?=\s*+\()
-    | (?P<called>[\w$]++) (?=\s*+\()
+    | (?<![\w$])(?P<called>[\w$]++) (?=\s*+\()
     | (?P<mark>[(){};]|=>)
     """,
     re.DOTALL | re.VERBOSE,
@@ -128,7 +129,7 @@ def _javascript_definitions(text: str) -> list[_Definition]:
                 head, class_head = class_head[0], None
             owner = head if head is not None and head[0] != "maybe_arrow" else None
             if owner is not None:
-                names.append(f"{names[-1]}.{owner[1]}" if names else owner[1])
+                names.append(_dotted(names[-1] if names else "", owner[1]))
             brackets.append(("{", owner))
             head = None
         elif kind == "mark" and token == "}":
@@ -174,6 +175,13 @@ def _with_modifiers(text: str, start: int) -> int:
     if line_start == 0 and start > _MODIFIERS_WITHIN_CHARACTERS:
         return start
     return line_start if _MODIFIERS.fullmatch(text, line_start, start) else start
+
+
+def _dotted(outer: str, name: str) -> str:
+    """A name below another; what is nested too deep to be of use keeps the outer name."""
+    if len(outer) + len(name) > _NAME_LIMIT_CHARACTERS:
+        return outer or name[:_NAME_LIMIT_CHARACTERS]
+    return f"{outer}.{name}" if outer else name
 
 
 def _names_at(definitions: list[_Definition], positions: Sequence[int]) -> list[str | None]:

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from forebay.cli import reference
+from forebay.values.reasons import REASONS
+
+ROOT = Path(__file__).parents[2]
+
+
+def error_codes() -> Iterator[tuple[str, str]]:
+    """Every literal code of a `ForebayError` in the sources, with its place."""
+    for path in sorted((ROOT / "src").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "ForebayError" and node.args:
+                code = node.args[0]
+                for choice in (code.body, code.orelse) if isinstance(code, ast.IfExp) else (code,):
+                    if isinstance(choice, ast.Constant):
+                        yield str(choice.value), f"{path.relative_to(ROOT)}:{node.lineno}"
+
+
+def test_every_error_code_is_explained():
+    documented = set(re.findall(r"^\| `([a-z0-9_]+)` \|", (ROOT / "docs/troubleshooting.md").read_text(encoding="utf-8"), re.MULTILINE))
+    found = dict(error_codes())
+    assert len(found) > 20
+    assert {code: place for code, place in found.items() if code not in documented} == {}
+    assert set(REASONS) <= documented
+
+
+def test_the_generated_docs_are_fresh():
+    assert reference.main(["--check", str(ROOT / "docs")]) == 0
+
+
+def test_stale_docs_are_noticed_and_written_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "troubleshooting.md").write_text("# Mine\n<!-- reasons -->\nan obsolete row\n<!-- /reasons -->\nend\n", encoding="utf-8")
+    assert reference.main(["--check", str(tmp_path)]) == 1
+    assert "configuration.md is stale" in capsys.readouterr().err
+    assert reference.main([str(tmp_path)]) == 0
+    assert reference.main(["--check", str(tmp_path)]) == 0
+    text = (tmp_path / "troubleshooting.md").read_text(encoding="utf-8")
+    assert text.startswith("# Mine\n")
+    assert "`too_large`" in text
+    assert "an obsolete row" not in text
