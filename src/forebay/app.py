@@ -9,10 +9,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from forebay import __version__
 from forebay.blobs.directory import DirectoryBlobStore
 from forebay.blobs.port import BlobStore
 from forebay.catalog import tables
-from forebay.catalog.history import check_history
+from forebay.catalog.history import check_history, repair_documents
 from forebay.data_directory import own_data_directory
 from forebay.database import Database, Migration, open_database
 from forebay.durable import DurableClient, DurableEngine, EngineLimits, Registry, RetryOptions, journal
@@ -30,7 +31,7 @@ from forebay.pipeline.ingest import ORCHESTRATION, register_ingest
 from forebay.pipeline.parse import Parser
 from forebay.pipeline.stage_times import StageTimes
 from forebay.pipeline.transitions import register_transitions
-from forebay.pipeline.verify import check_index
+from forebay.pipeline.verify import check_index, repair_index
 from forebay.search.search import Search
 from forebay.search.vectors import VectorIndex
 from forebay.settings import Settings
@@ -38,6 +39,8 @@ from forebay.values.arrival import INCOMING_SOURCE
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
+
+    from forebay.server.parts import Parts
 
 log = logging.getLogger(__name__)
 
@@ -63,17 +66,27 @@ class Core:
     settings: Settings
     adapters: Adapters
     client: DurableClient
+    dispatcher: Dispatcher
     intake: Intake
     watcher: Watcher
     search: Search
     pipeline: Pipeline
 
-    async def check_index(self) -> dict[str, Any]:
-        """See `pipeline.verify.check_index`."""
+    async def index(self, repair: bool = False) -> dict[str, Any]:
+        """Check the index, after mending it with `repair`; see `pipeline.verify`."""
+        found = await check_index(self.pipeline)
+        if not repair or found["ok"]:
+            return found
+        if await repair_index(self.pipeline, found["problems"], self.adapters.effects.random):
+            await self.dispatcher.until_idle()
         return await check_index(self.pipeline)
 
-    async def check_history(self) -> dict[str, Any]:
-        """See `catalog.history.check_history`."""
+    async def history(self, repair: bool = False) -> dict[str, Any]:
+        """Check the history, after mending the documents with `repair`; see `catalog.history`."""
+        found = await self.adapters.database.readers.run(check_history)
+        if not repair or found["ok"]:
+            return found
+        await self.adapters.database.writer.submit(repair_documents, bulk=True)
         return await self.adapters.database.readers.run(check_history)
 
 
@@ -178,6 +191,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
                 settings=settings,
                 adapters=adapters,
                 client=engine.client,
+                dispatcher=dispatcher,
                 intake=intake,
                 watcher=watcher,
                 search=search,
@@ -189,30 +203,48 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
             await asyncio.gather(*background, return_exceptions=True)
 
 
-@asynccontextmanager
-async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
-    """The whole program on its data directory, without a socket: for commands, embedding and tests.
-
-    Raises `ForebayError`: `locked`, `data_dir_unusable`, `database_damaged`, `schema_too_new`.
-    """
-    from forebay.server.create import create_server
-    from forebay.server.keys import load_keys
-
-    data_dir = settings.data_dir.absolute()
-    with own_data_directory(data_dir):
-        async with _real_adapters(settings) as adapters, run_core(settings, adapters) as core:
-            keys = load_keys(settings, adapters.effects)
-            yield Forebay(settings=settings, core=core, asgi=create_server(core, keys), admin_key=keys.admin_key)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Forebay:
     """The running program."""
 
     settings: Settings
     core: Core
+    parts: Parts  # what the HTTP API stands on
     asgi: FastAPI  # the HTTP API
     admin_key: str
+
+
+@asynccontextmanager
+async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
+    """The whole program on its data directory, without a socket: for commands, embedding and tests.
+
+    Raises `ForebayError`: `locked`, `data_dir_unusable`, `database_damaged`, `schema_too_new`, `admin_key_damaged`.
+    """
+    from forebay.server.create import create_server
+    from forebay.server.keys import keys_of, load_or_create_admin_key
+    from forebay.server.parts import Parts, ServerState
+
+    with own_data_directory(settings.data_dir.absolute()):
+        async with _real_adapters(settings) as adapters:
+            admin_key = load_or_create_admin_key(adapters.effects, settings.data_dir.absolute())
+            async with run_core(settings, adapters) as core:
+                parts = Parts(
+                    settings=settings,
+                    effects=adapters.effects,
+                    readers=adapters.database.readers,
+                    intake=core.intake,
+                    blobs=adapters.blobs,
+                    search=core.search,
+                    embedder=adapters.embedder,
+                    client=core.client,
+                    keys=keys_of(settings, admin_key),
+                    version=__version__,
+                    times=core.pipeline.times,
+                    state=ServerState(is_ready=True),
+                    sources=core.watcher,
+                    checks=core,
+                )
+                yield Forebay(settings=settings, core=core, parts=parts, asgi=create_server(parts), admin_key=admin_key)
 
 
 @asynccontextmanager

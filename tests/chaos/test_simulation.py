@@ -1,6 +1,6 @@
 """Whole-program simulations: whatever crashes, fails, stalls or gets lost, the index ends up as the sources say.
 
-`make chaos` runs more of them (FOREBAY_SIMULATED_RUNS). A failing seed is replayed with `simulate(seed, directory)`.
+`make chaos` runs more of them (FOREBAY_TEST_SIMULATED_RUNS). A failing seed is replayed with `simulate(seed, directory)`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import pytest
 
 from forebay.testing.simulation import ALL_FAULTS, NO_FAULTS, Faults, random_steps, simulate
 
-RUN_COUNT = int(os.environ.get("FOREBAY_SIMULATED_RUNS", "300"))
+RUN_COUNT = int(os.environ.get("FOREBAY_TEST_SIMULATED_RUNS", "300"))
 BATCH = 25
 
 

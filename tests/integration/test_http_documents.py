@@ -214,29 +214,23 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> 
         assert [path.name for path in (tmp_path / "containers").rglob("*") if path.is_file()] == []
 
 
-async def test_a_long_poll_ends_with_its_time(tmp_path: Path) -> None:
-    async with http_api(tmp_path) as api:
-        api.parts.intake._dispatcher.notify = lambda: None  # type: ignore[method-assign]
-        with api.parts.intake._dispatcher.holding("nothing"):
-            pass
-        accepted = (await api.client.post("/documents", params={"name": "a.md"}, content="text")).json()
-        document = (await api.client.get(f"/documents/{accepted['id']}", params={"wait_seconds": 30})).json()
-        assert document["status"] == "indexed"
-        assert (await api.client.get("/documents/nothing", params={"wait_seconds": 30})).status_code == 404
-
-
-async def test_a_long_poll_ends_when_the_server_stops(tmp_path: Path) -> None:
-    async with http_api(tmp_path) as api:
+async def test_a_long_poll_ends_with_its_time_or_when_the_server_stops(tmp_path: Path) -> None:
+    async with http_api(tmp_path, stop_deadline_seconds=0) as api:
         never = asyncio.Event()
         api.parts.embedder.embed = lambda texts: never.wait()  # type: ignore[method-assign,assignment,return-value]
         accepted = (await api.client.post("/documents", params={"name": "a.md"}, content="text")).json()
         brief = await api.client.get(f"/documents/{accepted['id']}", params={"wait_seconds": 0.05})
         assert brief.json()["status"] in ("received", "processing")
         waiting = asyncio.create_task(api.client.get(f"/documents/{accepted['id']}", params={"wait_seconds": 60}))
-        await asyncio.sleep(0)
-        api.parts.state.stopping.set()
+        asyncio.get_running_loop().call_later(0.05, api.parts.state.stopping.set)
         answer = await asyncio.wait_for(waiting, 10)
         assert (answer.status_code, answer.json()["status"]) == (200, "processing")
+
+
+async def test_a_long_poll_for_no_document_answers_at_once(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        answer = await asyncio.wait_for(api.client.get("/documents/nothing", params={"wait_seconds": 60}), 10)
+        assert (answer.status_code, answer.json()["code"]) == (404, "document_not_found")
 
 
 async def test_nothing_is_accepted_while_stopping_or_starting(tmp_path: Path) -> None:

@@ -41,16 +41,30 @@ def check_invariants(text: str, chunks: list[Chunk], chunk_size: int) -> None:
 
 
 fragments = st.sampled_from(
-    ["def f(x):\n", "    return 1\n", "class A {", "}", "# Heading\n\n", "- item\n", "```\n", "word ", "\r\n", "\n\n\n", "\t", "é", "👩‍👧", '"""', "`${"]
+    [
+        "def f(x):\n",
+        "    return 1\n",
+        "class A {",
+        "}",
+        "# Heading\n\n",
+        "- item\n",
+        "```\n",
+        "word ",
+        "\r\n",
+        "\n\n\n",
+        "\t",
+        "é",
+        "👩‍👧",
+        '"""',
+        "`${",
+    ]
 )
 texts = st.one_of(st.text(max_size=300), st.lists(st.one_of(fragments, st.text(max_size=8)), max_size=60).map("".join))
 
 
 @given(text=texts, name=st.sampled_from(NAMES), chunk_size=st.integers(1, 60), chunker=st.sampled_from(["auto", "fixed"]))
 @settings(max_examples=400, deadline=None)
-def test_chunks_are_ordered_slices_that_leave_nothing_out(
-    text: str, name: str, chunk_size: int, chunker: Literal["auto", "fixed"]
-) -> None:
+def test_chunks_are_ordered_slices_that_leave_nothing_out(text: str, name: str, chunk_size: int, chunker: Literal["auto", "fixed"]) -> None:
     chunks = chunks_of(text, name, chunk_size, chunker)
     check_invariants(text, chunks, chunk_size)
     assert chunks == chunks_of(text, name, chunk_size, chunker)

@@ -153,7 +153,7 @@ def test_put_sends_the_bytes_and_reports_what_became_of_them(api: StandIn, foreb
     api.polls = 3
     status, out, _ = forebay("put", "a.md", "--project", "acme")
     assert status == 0
-    assert out.startswith("1 files: 1 indexed, 3 chunks in ")
+    assert out.startswith("1 file: 1 indexed, 3 chunks in ")
     assert [body for method, _, _, body in api.requests if method == "POST"] == [b"x" * 600_000]
     assert names_sent(api) == ["name=a.md&project=acme"]
     assert api.keys == {"the-admin-key"}

@@ -17,7 +17,7 @@ from forebay.pipeline.refused import Refused
 GERMAN = "Der Müller fährt über die Brücke nach Köln, weil er dort größere Möglichkeiten sieht."
 RUSSIAN = "Привет, мир! Это обычный текст на русском языке, который должен быть распознан правильно."
 JAPANESE = "これは日本語のテキストです。文字コードの判定がうまくいくかどうかを確認します。"
-CHINESE = "这是一个中文文本，用来测试编码检测是否正确。我们希望结果是合理的。"
+CHINESE = "这是一个中文文本，用来测试编码检测是否正确。我们希望结果是合理的。"  # noqa: RUF001
 KOREAN = "이것은 한국어 텍스트입니다. 인코딩 감지가 잘 되는지 확인합니다."
 
 
@@ -71,7 +71,7 @@ def test_utf_16_that_begins_with_a_nul_is_not_taken_for_utf_32() -> None:
     [
         ("café", "latin-1", "cp1252"),
         (GERMAN, "latin-1", "cp1252"),
-        ("The price is 20 € – “quoted” text’s end…", "cp1252", "cp1252"),
+        ("The price is 20 € – “quoted” text’s end…", "cp1252", "cp1252"),  # noqa: RUF001
         (RUSSIAN, "cp1251", "cp1251"),
         (RUSSIAN, "koi8_r", "koi8_r"),
         (JAPANESE, "shift_jis", "cp932"),
@@ -115,9 +115,7 @@ def test_bytes_that_fit_no_encoding_are_undecodable() -> None:
 
 def test_a_declared_encoding_is_better_than_a_guess() -> None:
     hebrew = "זהו טקסט בעברית".encode("cp1255")
-    assert read_text(known("a.txt"), hebrew, "text/plain; charset=windows-1255") == DecodedText(
-        text="זהו טקסט בעברית", encoding="cp1255"
-    )
+    assert read_text(known("a.txt"), hebrew, "text/plain; charset=windows-1255") == DecodedText(text="זהו טקסט בעברית", encoding="cp1255")
     cookie = b"# -*- coding: koi8-r -*-\n# " + "Да".encode("koi8_r")
     assert read_text(known("a.py"), cookie).text.endswith("Да")
     page = b'<html><head><meta charset="shift_jis"></head><body>' + "日本".encode("shift_jis")

@@ -152,7 +152,9 @@ def test_names_stay_bounded_however_deep_the_nesting() -> None:
 
 
 code = st.lists(
-    st.sampled_from(["def f", "class A", "(", ")", ":", "\n", "    ", "{", "}", "`", "${", "=>", "'", '"""', "/", "\\", "x = ", "function ", "#", "@d"]),
+    st.sampled_from(
+        ["def f", "class A", "(", ")", ":", "\n", "    ", "{", "}", "`", "${", "=>", "'", '"""', "/", "\\", "x = ", "function ", "#", "@d"]
+    ),
     max_size=40,
 ).map("".join)
 

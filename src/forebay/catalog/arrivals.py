@@ -7,7 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import bindparam, insert, literal_column, null, update
+from sqlalchemy import ColumnClause, bindparam, insert, literal_column, null, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from forebay.catalog.events import append_event
@@ -24,7 +24,7 @@ _SELECT = f"SELECT sequence, {', '.join(_COLUMNS)} FROM arrivals"
 _INSERT = insert(arrivals).values({name: bindparam(name) for name in _COLUMNS})
 
 _DOCUMENT_COLUMNS = "id project source name newest_arrival size_bytes content_type place blob_name etag instance_id correlation_id".split()
-_RECEIVED = literal_column("'received'")
+_RECEIVED: ColumnClause[str] = literal_column("'received'")
 _inserted = upsert(documents).values(
     {name: bindparam(name) for name in _DOCUMENT_COLUMNS}
     | {"status": _RECEIVED, "version_count": literal_column("0"), "chunk_count": literal_column("0"), "created_at": bindparam("now"), "updated_at": bindparam("now")}
@@ -55,13 +55,13 @@ def place_of(arrival: NewArrival) -> str:
     return arrival.location.container or arrival.source
 
 
-def record_arrival(tx: Transaction, new: NewArrival) -> Arrival | None:
-    """Append an arrival and mark its document as received; None when it is known already.
+def record_arrival(tx: Transaction, new: NewArrival, *, is_repair: bool = False) -> Arrival | None:
+    """Append an arrival and mark its document as received; None when it is known already (a repair is never).
 
     It is known when its event id is, or when the newest arrival at its place has the same ETag: then the upload, the
     watcher or the reconciler has been here before.
     """
-    if _is_known(tx, new):
+    if not is_repair and _is_known(tx, new):
         return None
     identity = document_id(new.project, new.source, new.name)
     row = {

@@ -8,6 +8,8 @@ from typing import Any
 
 import msgspec
 
+from forebay.database import Transaction
+
 
 @dataclass(slots=True)
 class Rebuilt:
@@ -101,3 +103,22 @@ def check_history(connection: sqlite3.Connection) -> dict[str, Any]:
 
 def _problem(code: str, document_id: str, message: str) -> dict[str, Any]:
     return {"code": code, "document_id": document_id, "message": message}
+
+
+def repair_documents(tx: Transaction) -> None:
+    """Make the table of documents what the events tell; versions are left alone, for they name chunks."""
+    for identity, told in rebuild(tx.connection).items():
+        tx.execute(
+            "UPDATE documents SET status = ?, reason = ?, sha256 = ?, chunk_count = ?, language = ?, newest_arrival = ?, current_version ="
+            " (SELECT id FROM versions WHERE document_id = documents.id AND number = ? AND valid_from IS NOT NULL) WHERE id = ?",
+            (
+                told.status,
+                told.reason,
+                told.sha256,
+                told.chunk_count,
+                told.language,
+                told.newest_arrival,
+                told.current_number,
+                identity,
+            ),
+        )

@@ -80,6 +80,10 @@ class GroupCommitter:
             self._connection.execute("ROLLBACK TO unit")
             is_environment = isinstance(error, sqlite3.Error) and getattr(error, "sqlite_errorcode", 0) & 0xFF in _ENVIRONMENT_CODES
             outcome = database_unavailable(error) if is_environment else error
+            if isinstance(error, StopIteration) or not isinstance(error, Exception):
+                # neither could travel through a future: the first is refused, the others would end the caller's loop
+                outcome = RuntimeError(f"a unit raised {error!r}")
+                outcome.__cause__ = error
         self._connection.execute("RELEASE unit")
         return outcome
 

@@ -65,5 +65,7 @@ def read_snapshot(connection: sqlite3.Connection, function: Callable[[sqlite3.Co
     connection.execute("BEGIN")
     try:
         return function(connection)
+    except StopIteration as error:  # a future refuses it, and its caller would wait for ever
+        raise RuntimeError(f"a read raised {error!r}") from error
     finally:
         connection.execute("ROLLBACK")

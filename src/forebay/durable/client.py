@@ -54,14 +54,13 @@ class DurableClient:
     async def wait_for_completion(self, instance_id: str, timeout_seconds: float | None = None) -> OrchestrationStatus:
         """The state of an instance once it has ended.
 
-        Raises `TimeoutError` after `timeout_seconds`, `ForebayError` (`instance_not_found`).
+        Raises `TimeoutError` after `timeout_seconds`, `ForebayError`: `instance_not_found`, `engine_stopped`.
         """
         async with asyncio.timeout(timeout_seconds):
-            await self._engine.wait_until_over(instance_id)
-        status = await self.get_status(instance_id)
-        if status is None:
+            row = await self._engine.wait_until_over(instance_id)
+        if row is None:
             raise ForebayError("instance_not_found", f"there is no instance {instance_id!r}", status=404)
-        return status
+        return self._status(row)
 
     def _status(self, row: InstanceRow) -> OrchestrationStatus:
         output: Any = from_json(row.output_json) if row.output_json is not None else None

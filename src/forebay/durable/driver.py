@@ -16,6 +16,8 @@ from forebay.durable.registry import OrchestratorFunction
 from forebay.durable.retries import RetryOptions
 from forebay.durable.tasks import ActivityTask, Task
 
+CLOSE_LIMIT = 10  # yields of an orchestrator that is told to go
+
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
@@ -90,16 +92,26 @@ class Driver:
         """
         _, scheduled = self._running.get(task_id, (None, None))
         if scheduled is None:
-            raise NonDeterministicError(f"the journal has activity {name!r} as task {task_id}; the replayed code did not schedule that task")
+            raise NonDeterministicError(
+                f"the journal has activity {name!r} as task {task_id}; the replayed code did not schedule that task"
+            )
         if scheduled.name != name:
-            raise NonDeterministicError(f"the journal has activity {name!r} as task {task_id}; the replayed code scheduled {scheduled.name!r}")
+            raise NonDeterministicError(
+                f"the journal has activity {name!r} as task {task_id}; the replayed code scheduled {scheduled.name!r}"
+            )
         if scheduled.input_hash != input_hash:
             raise NonDeterministicError(f"the replayed code gives activity {name!r} (task {task_id}) another input than the journal has")
 
     def close(self) -> None:
-        """Let go of the generator."""
-        if self._generator is not None:
-            self._generator.close()
+        """Let go of the generator, also of one that yields again while it is being closed, as in `finally: yield ...`."""
+        for _ in range(CLOSE_LIMIT if self._generator is not None else 0):
+            try:
+                self._generator.close()  # type: ignore[union-attr]
+            except RuntimeError:
+                continue
+            except Exception:
+                return
+            return
 
     def _resume(self, result: Any, error: Exception | None) -> None:
         assert self._generator is not None
@@ -109,12 +121,14 @@ class Driver:
             except StopIteration as stop:
                 self.outcome = Outcome(output=stop.value)
                 return
-            except Exception as raised:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as raised:
                 self._fail(raised)
                 return
             try:
                 self._schedule(yielded)
-            except TypeError as refused:
+            except Exception as refused:  # what was yielded is no task, or the input of one is not JSON
                 result, error = None, refused
                 continue
             self._waits_for = yielded
@@ -136,6 +150,6 @@ class Driver:
             self._running[task.id] = (task, scheduled)
             self._scheduled.append(scheduled)
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: BaseException) -> None:
         failure = error.failure if isinstance(error, ActivityFailed) else Failure.of(error)
         self.outcome = Outcome(failure=failure)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +16,7 @@ from forebay.durable.client import DurableClient
 from forebay.durable.driver import Scheduled
 from forebay.durable.executor import Executor, record
 from forebay.durable.failures import Failure, NonDeterministicError
-from forebay.durable.journal import Fact, History, InstanceRow
+from forebay.durable.journal import End, Fact, History, InstanceRow
 from forebay.durable.registry import Registry
 from forebay.durable.run import Attempts, Run, replay
 from forebay.effects import Effects, real_effects
@@ -53,7 +53,7 @@ class DurableEngine:
         self.limits = limits or EngineLimits()
         self._runs: dict[str, Run] = {}
         self._held: dict[str, str] = {}
-        self._waiters: dict[str, set[asyncio.Future[None]]] = {}
+        self._waiters: dict[str, set[asyncio.Future[InstanceRow]]] = {}
         self._admitted_key = 0  # every instance up to this key is live, held or over
         self._newest_key = 0
         self._is_admitting = False
@@ -92,7 +92,8 @@ class DurableEngine:
         self._runs.clear()
         for waiters in self._waiters.values():
             for waiter in waiters:
-                waiter.cancel()
+                if not waiter.done():
+                    waiter.set_exception(self._stopped())
         self._waiters.clear()
 
     # -- starting and waiting -------------------------------------------------------------------------------------
@@ -108,9 +109,14 @@ class DurableEngine:
                 "orchestrator_not_found", f"there is no orchestrator {name!r}", hint=f"registered orchestrators: {known}", status=404
             )
         input_json = self._executor.encode(value, f"the input of instance {instance_id}").decode()
-        row, is_new = await self.database.writer.submit(lambda tx: journal.insert_instance(tx, instance_id, name, input_json))
+        try:
+            row, is_new = await self.database.writer.submit(lambda tx: journal.insert_instance(tx, instance_id, name, input_json))
+        except asyncio.CancelledError:
+            # the instance is recorded all the same, and nobody else would notice it
+            self._spawn(self._catch_up())
+            raise
         if not is_new:
-            if (row.name, row.input_json) != (name, input_json):
+            if row.name != name or journal.from_json(row.input_json) != journal.from_json(input_json):
                 raise ForebayError(
                     "instance_exists",
                     f"instance {instance_id!r} exists already, with another orchestrator or input",
@@ -118,7 +124,7 @@ class DurableEngine:
                     status=409,
                 )
             return row
-        is_next = self._admitted_key == self._newest_key < row.key and not self._is_admitting
+        is_next = self._admitted_key == self._newest_key == row.key - 1 and not self._is_admitting
         self._newest_key = max(self._newest_key, row.key)
         if is_next and len(self._runs) < self.limits.inflight_instances and not self._is_stopping:
             self._admitted_key = row.key
@@ -131,21 +137,26 @@ class DurableEngine:
         """An instance id that nobody has used."""
         return self._effects.random.hex(16)
 
-    async def wait_until_over(self, instance_id: str) -> None:
-        """Return once the instance has ended, or at once if this engine has never been told of it."""
-        while True:
-            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            waiters = self._waiters.setdefault(instance_id, set())
-            waiters.add(waiter)
-            try:
+    async def wait_until_over(self, instance_id: str) -> InstanceRow | None:
+        """The instance once it has ended; None at once if there is none.
+
+        Raises `ForebayError` (`engine_stopped`) when the engine stops first.
+        """
+        waiter: asyncio.Future[InstanceRow] = asyncio.get_running_loop().create_future()
+        waiters = self._waiters.setdefault(instance_id, set())
+        waiters.add(waiter)
+        try:
+            if instance_id not in self._runs:
                 row = await self.load(instance_id)
                 if row is None or row.status != "Running":
-                    return
-                await waiter
-            finally:
-                waiters.discard(waiter)
-                if not waiters:
-                    self._waiters.pop(instance_id, None)
+                    return row
+                if self._is_stopping:
+                    raise self._stopped()
+            return await waiter
+        finally:
+            waiters.discard(waiter)
+            if not waiters and self._waiters.get(instance_id) is waiters:
+                del self._waiters[instance_id]
 
     async def load(self, instance_id: str) -> InstanceRow | None:
         """What the journal says of an instance."""
@@ -178,7 +189,29 @@ class DurableEngine:
         finally:
             self._is_admitting = False
 
+    async def _catch_up(self) -> None:
+        """Admit an instance that was recorded after the caller of its start had gone."""
+
+        def read(tx: Transaction) -> int:
+            newest: int | None = tx.execute("SELECT max(key) FROM instances").fetchone()[0]
+            return newest or 0
+
+        try:
+            # read by the writer, behind the start in its queue
+            newest_key = await self.database.writer.submit(read)
+        except ForebayError as error:
+            log.warning("an instance may wait for the next start or restart: %s", error)
+            return
+        self._newest_key = max(self._newest_key, newest_key)
+        await self._admit()
+
+    def _make_room(self) -> None:
+        """Admit what waits, after an instance has left."""
+        if self._admitted_key < self._newest_key and not self._is_admitting and not self._is_stopping:
+            self._spawn(self._admit())
+
     def _bring_to_life(self, row: InstanceRow, history: History) -> None:
+        self._held.pop(row.id, None)
         orchestrator = self._registry.orchestrators.get(row.name)
         if orchestrator is None:
             self._hold(row.id, f"orchestrator {row.name!r} is not registered")
@@ -189,14 +222,23 @@ class DurableEngine:
             self._hold(row.id, str(error))
             return
         self._runs[row.id] = run
-        if run.driver.outcome is not None:
+        is_ended = run.driver.outcome is not None
+        if is_ended:
             self._spawn(self._record(run))
         for scheduled, attempts in pending:
-            self._dispatch(run, scheduled, attempts)
+            if not is_ended or self._executor.is_transactional(scheduled.name):
+                self._dispatch(run, scheduled, attempts)
+        self._set_aside(run)
 
     def _hold(self, instance_id: str, why: str) -> None:
         log.error("instance %s is held: %s", instance_id, why)
         self._held[instance_id] = why
+
+    def _set_aside(self, run: Run) -> None:
+        """Let go of a held instance in which nothing moves any more, so that others find room."""
+        if run.row.id in self._held and not (run.is_over or run.activities or run.inbox or run.is_recording or self._is_stopping):
+            self._drop(run)
+            self._make_room()
 
     # -- moving on ------------------------------------------------------------------------------------------------
 
@@ -210,20 +252,25 @@ class DurableEngine:
             run.transactional_count += 1
         task = asyncio.get_running_loop().create_task(self._execute(run, scheduled, attempts))
         run.activities.add(task)
-        task.add_done_callback(run.activities.discard)
+
+        def leave(task: asyncio.Task[None]) -> None:
+            run.activities.discard(task)
+            self._set_aside(run)
+
+        task.add_done_callback(leave)
 
     async def _execute(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> None:
         is_recorded = False
         try:
             if self._executor.is_transactional(scheduled.name):
                 try:
-                    fact, is_recorded = await self._executor.run_transactional(run, scheduled)
+                    fact, is_recorded = await self._executor.run_transactional(run, scheduled, attempts)
                 finally:
                     run.transactional_count -= 1
             else:
                 fact = await self._executor.run(run, scheduled, attempts)
-        except ForebayError as error:
-            # only the database can fail here: the journal could not take a failed try or a transactional unit
+        except Exception as error:
+            # the journal could not take a failed try or a transactional unit; what activities raise never comes here
             self._reload(run, error)
             return
         if run.is_over:
@@ -246,26 +293,25 @@ class DurableEngine:
                     for fact in facts:
                         run.apply(fact)
                 scheduled = run.driver.take_scheduled()
-                is_over = run.driver.outcome is not None and run.transactional_count == 0
-                if facts or is_over:
-                    try:
-                        await self._write(run, facts, is_over=is_over)
-                    except ForebayError as error:
-                        self._reload(run, error)
-                        return
-                if is_over:
-                    self._finish(run)
+                if run.driver.outcome is not None:
+                    # whether or not the orchestrator waited for them, their effects happen before the instance ends
+                    scheduled = [each for each in scheduled if self._executor.is_transactional(each.name)]
+                end = self._end_of(run) if run.driver.outcome is not None and not scheduled and run.transactional_count == 0 else None
+                if facts or end is not None:
+                    await self._write(run, facts, end)
+                if end is not None:
+                    self._finish(run, end)
                     return
                 for each in scheduled:
                     self._dispatch(run, each, Attempts())
                 if not run.inbox or run.transactional_count:
                     return
+        except Exception as error:
+            self._reload(run, error)
         finally:
             run.is_recording = False
 
-    async def _write(self, run: Run, facts: list[Fact], *, is_over: bool) -> None:
-        end = self._end_of(run) if is_over else None
-
+    async def _write(self, run: Run, facts: list[Fact], end: End | None) -> None:
         def unit(tx: Transaction) -> None:
             record(tx, run, facts)
             if end is not None:
@@ -273,7 +319,7 @@ class DurableEngine:
 
         await self.database.writer.submit(unit)
 
-    def _end_of(self, run: Run) -> tuple[journal.RuntimeStatus, str, int]:
+    def _end_of(self, run: Run) -> End:
         outcome = run.driver.outcome
         assert outcome is not None
         at = max(run.last_at, self._executor.now_us())
@@ -285,16 +331,26 @@ class DurableEngine:
                 failure = Failure.of(error)
         return "Failed", journal.to_json(failure.to_json()), at
 
-    def _finish(self, run: Run) -> None:
+    def _finish(self, run: Run, end: End) -> None:
+        status, output_json, updated_at = end
         self._drop(run)
-        self._wake_waiters(run.row.id)
-        if self._admitted_key < self._newest_key and not self._is_admitting and not self._is_stopping:
-            self._spawn(self._admit())
+        self._held.pop(run.row.id, None)
+        self._wake_waiters(replace(run.row, status=status, output_json=output_json, updated_at=updated_at))
+        self._make_room()
 
-    def _wake_waiters(self, instance_id: str) -> None:
-        for waiter in self._waiters.pop(instance_id, ()):
+    def _wake_waiters(self, row: InstanceRow) -> None:
+        for waiter in self._waiters.pop(row.id, ()):
             if not waiter.done():
-                waiter.set_result(None)
+                waiter.set_result(row)
+
+    def _stopped(self) -> ForebayError:
+        return ForebayError(
+            "engine_stopped",
+            "the engine stopped before the instance had ended",
+            retryable=True,
+            hint="the instance goes on when the engine runs again; wait for it then",
+            status=503,
+        )
 
     def _drop(self, run: Run) -> None:
         run.is_over = True
@@ -305,11 +361,12 @@ class DurableEngine:
             if task is not current:
                 task.cancel()
 
-    def _reload(self, run: Run, error: ForebayError) -> None:
+    def _reload(self, run: Run, error: Exception) -> None:
         """The journal is behind the live generator: forget the generator and replay, until writing works again."""
         if run.is_over:
             return
-        log.warning("instance %s is replayed, its journal could not be written: %s", run.row.id, error)
+        is_expected = isinstance(error, ForebayError)
+        log.warning("instance %s is replayed: %s", run.row.id, error, exc_info=None if is_expected else error)
         self._drop(run)
         if not self._is_stopping:
             self._spawn(self._replay_later(run.row.id))
@@ -332,10 +389,10 @@ class DurableEngine:
         if row.status == "Running":
             self._bring_to_life(row, history)
         else:
-            self._wake_waiters(instance_id)
+            self._wake_waiters(row)
+        self._make_room()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import AsyncExitStack
 from typing import Any
 
 import msgspec
@@ -41,15 +40,11 @@ class Executor:
         """A value as JSON; raises `ForebayError` (`payload_too_large`, `payload_not_json`)."""
         try:
             encoded = msgspec.json.encode(value)
-        except (TypeError, ValueError) as error:
-            raise ForebayError("payload_not_json", f"{what} must be a JSON value: {error}", hint="return plain dicts, lists, strings") from error
-        if len(encoded) > self._payload_bytes:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise ForebayError(
-                "payload_too_large",
-                f"{what} has {len(encoded):,} bytes; payload_bytes allows {self._payload_bytes:,}",
-                hint="store the data and pass its key, or raise FOREBAY_PAYLOAD_LIMIT_KB",
-                status=413,
-            )
+                "payload_not_json", f"{what} must be a JSON value: {error}", hint="return plain dicts, lists, strings"
+            ) from error
+        self._refuse_too_large(encoded, what)
         return encoded
 
     async def run(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> Fact:
@@ -59,76 +54,109 @@ class Executor:
         """
         activity = self._activities[scheduled.name]
         assert isinstance(activity, Activity)
-        scheduled_at = self.now_us()
-        failed_count, first_failed_at = attempts.failed_count, attempts.first_failed_at
+        scheduled_at = self.now_us() if attempts.first_scheduled_at is None else attempts.first_scheduled_at
+        failed_count = attempts.failed_count
         if attempts.last_failed_at is not None:
             await self._rest(scheduled, attempts)
         while True:
             try:
                 payload = await self._call(activity, scheduled)
-            except Exception as error:
+            except KeyboardInterrupt:
+                raise
+            except BaseException as error:  # also a panic of an extension, which is no `Exception`
+                if _is_cancelled():  # whatever the activity made of it: being stopped is no failure
+                    raise asyncio.CancelledError from error
                 failure = Failure.of(error)
             else:
                 return self._fact("completed", run, scheduled, failed_count + 1, scheduled_at, payload)
             failed_count += 1
-            now_us = self.now_us()
-            first_failed_at = now_us if first_failed_at is None else first_failed_at
-            delay_seconds = scheduled.retry.delay_seconds(failed_count, (now_us - first_failed_at) / 1e6) if failure.retryable else None
-            kind: FactKind = "failed" if delay_seconds is None else "attempt_failed"
-            fact = self._fact(kind, run, scheduled, failed_count, scheduled_at, to_json(failure.to_json()))
-            if delay_seconds is None:
+            fact = await self._failed_try(run, scheduled, failure, failed_count, scheduled_at)
+            if fact is not None:
                 return fact
-            await self._writer.submit(lambda tx, fact=fact: record(tx, run, [fact]))  # type: ignore[misc]
-            await self._clock.sleep(delay_seconds)
 
-    async def run_transactional(self, run: Run, scheduled: Scheduled) -> tuple[Fact, bool]:
+    async def run_transactional(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> tuple[Fact, bool]:
         """Run a transactional activity in the writer; the second value says whether its completion is in the journal already.
 
         A failed one left no trace, so its failure still has to be recorded.
         """
         activity = self._activities[scheduled.name]
         assert isinstance(activity, TransactionalActivity)
-        value = msgspec.json.decode(scheduled.input_json)
-        scheduled_at = self.now_us()
+        scheduled_at = self.now_us() if attempts.first_scheduled_at is None else attempts.first_scheduled_at
+        failed_count = attempts.failed_count
+        if attempts.last_failed_at is not None:
+            await self._rest(scheduled, attempts)
 
         def unit(tx: Transaction) -> Fact:
-            payload = self.encode(activity.function(tx, value), f"the result of {scheduled.name}").decode()
-            fact = self._fact("completed", run, scheduled, 1, scheduled_at, payload)
+            # decoded for each try: a function may change what it was given
+            result = activity.function(tx, self._input(scheduled))
+            payload = self.encode(result, f"the result of {scheduled.name}").decode()
+            fact = self._fact("completed", run, scheduled, failed_count + 1, scheduled_at, payload)
             record(tx, run, [fact])
             return fact
 
-        attempt = 0
         while True:
-            attempt += 1
             try:
                 return await self._writer.submit(unit), True
             except Exception as error:
                 failure = Failure.of(error)
                 if failure.code in ("database_unavailable", "instance_reloaded"):
                     raise
-                delay_seconds = scheduled.retry.delay_seconds(attempt, 0) if failure.retryable else None
-                if delay_seconds is None:
-                    return self._fact("failed", run, scheduled, attempt, scheduled_at, to_json(failure.to_json())), False
-            await self._clock.sleep(delay_seconds)
+            failed_count += 1
+            failed = await self._failed_try(run, scheduled, failure, failed_count, scheduled_at)
+            if failed is not None:
+                return failed, False
+
+    async def _failed_try(self, run: Run, scheduled: Scheduled, failure: Failure, failed_count: int, scheduled_at: int) -> Fact | None:
+        """The failure that ends the activity; or None, once the try is in the journal and the wait for the next is over."""
+        delay_seconds = scheduled.retry.delay_seconds(failed_count, (self.now_us() - scheduled_at) / 1e6) if failure.retryable else None
+        kind: FactKind = "failed" if delay_seconds is None else "attempt_failed"
+        fact = self._fact(kind, run, scheduled, failed_count, scheduled_at, to_json(failure.to_json()))
+        if delay_seconds is None:
+            return fact
+        await self._writer.submit(lambda tx: record(tx, run, [fact]))
+        await self._clock.sleep(delay_seconds)
+        return None
 
     async def _call(self, activity: Activity, scheduled: Scheduled) -> str:
-        async with AsyncExitStack() as stack:
-            if activity.concurrency is not None:
-                await stack.enter_async_context(self._rooms.setdefault(activity.name, asyncio.Semaphore(activity.concurrency)))
-            timeout = asyncio.timeout(activity.timeout_seconds)
-            try:
-                async with timeout:
-                    result = await activity.function(msgspec.json.decode(scheduled.input_json))
-            except TimeoutError as error:
-                if timeout.expired():
-                    raise TimeoutError(f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s") from error
-                raise
+        value = self._input(scheduled)
+        if activity.concurrency is None:
+            result = await self._within_timeout(activity, value)
+        else:
+            room = self._rooms.get(activity.name)
+            if room is None:
+                room = self._rooms[activity.name] = asyncio.Semaphore(activity.concurrency)
+            async with room:
+                result = await self._within_timeout(activity, value)
         return self.encode(result, f"the result of {activity.name}").decode()
+
+    async def _within_timeout(self, activity: Activity, value: Any) -> Any:
+        timeout = asyncio.timeout(activity.timeout_seconds)
+        try:
+            async with timeout:
+                return await activity.function(value)
+        except TimeoutError as error:
+            if timeout.expired():
+                raise TimeoutError(f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s") from error
+            raise
+
+    def _input(self, scheduled: Scheduled) -> Any:
+        self._refuse_too_large(scheduled.input_json, f"the input of {scheduled.name}")
+        return msgspec.json.decode(scheduled.input_json)
+
+    def _refuse_too_large(self, encoded: bytes, what: str) -> None:
+        if len(encoded) > self._payload_bytes:
+            raise ForebayError(
+                "payload_too_large",
+                f"{what} has {len(encoded):,} bytes; payload_bytes allows {self._payload_bytes:,}",
+                hint="store the data and pass its key, or raise FOREBAY_PAYLOAD_LIMIT_KB",
+                status=413,
+            )
 
     async def _rest(self, scheduled: Scheduled, attempts: Attempts) -> None:
         """The rest of a wait that a restart has cut short."""
         assert attempts.last_failed_at is not None
-        elapsed_seconds = (attempts.last_failed_at - (attempts.first_failed_at or attempts.last_failed_at)) / 1e6
+        assert attempts.first_scheduled_at is not None
+        elapsed_seconds = (attempts.last_failed_at - attempts.first_scheduled_at) / 1e6
         delay_seconds = scheduled.retry.delay_seconds(attempts.failed_count, elapsed_seconds) or 0.0
         since_seconds = (self.now_us() - attempts.last_failed_at) / 1e6
         # a wall clock that was set back must not make the wait longer than the policy says
@@ -137,6 +165,12 @@ class Executor:
     def _fact(self, kind: FactKind, run: Run, scheduled: Scheduled, attempt: int, scheduled_at: int, payload: str) -> Fact:
         at = max(run.last_at, self.now_us())
         return Fact(kind, scheduled.task_id, scheduled.name, scheduled.input_hash, attempt, scheduled_at, at, payload)
+
+
+def _is_cancelled() -> bool:
+    """Whether the engine cancels this task, and not something inside the activity that was cancelled on its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def record(tx: Transaction, run: Run, facts: list[Fact]) -> None:

@@ -7,6 +7,8 @@ from typing import Any
 
 from forebay.errors import ForebayError
 
+MESSAGE_LIMIT_CHARACTERS = 4000  # of a failure in the journal
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
@@ -19,11 +21,12 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException) -> Failure:
         """The failure that an exception stands for; an exception that says nothing else may be tried again."""
+        message = _message_of(error)
         if isinstance(error, ForebayError):
-            return cls(code=error.code, message=error.message, retryable=error.retryable)
+            return cls(code=error.code, message=message, retryable=error.retryable)
         if isinstance(error, TimeoutError):
-            return cls(code="timeout", message=str(error) or "timed out", retryable=True)
-        return cls(code=type(error).__name__, message=str(error) or repr(error), retryable=True)
+            return cls(code="timeout", message=message or "timed out", retryable=True)
+        return cls(code=type(error).__name__, message=message or type(error).__name__, retryable=True)
 
     def to_json(self) -> dict[str, Any]:
         """The form in which it is stored."""
@@ -33,6 +36,17 @@ class Failure:
     def from_json(cls, value: dict[str, Any]) -> Failure:
         """The inverse of `to_json`."""
         return cls(code=value["code"], message=value["message"], retryable=value["retryable"])
+
+
+def _message_of(error: BaseException) -> str:
+    """The text of an exception, such that the journal can take it whatever the exception is."""
+    try:
+        message = str(error)
+    except Exception:
+        message = type(error).__name__
+    # names of files may carry bytes that are no text
+    message = message.encode(errors="backslashreplace").decode()
+    return message if len(message) <= MESSAGE_LIMIT_CHARACTERS else message[: MESSAGE_LIMIT_CHARACTERS - 1] + "…"
 
 
 class ActivityFailed(Exception):

@@ -14,6 +14,7 @@ from forebay.database.transaction import Transaction
 
 RuntimeStatus = Literal["Running", "Completed", "Failed"]
 FactKind = Literal["completed", "failed", "attempt_failed"]
+End = tuple[RuntimeStatus, str, int]  # status, output or failure as JSON, when
 
 
 def schema() -> list[Migration]:
@@ -57,14 +58,18 @@ _INSTANCE_COLUMNS = "key, id, name, status, input, output, created_at, updated_a
 
 def insert_instance(tx: Transaction, instance_id: str, name: str, input_json: str) -> tuple[InstanceRow, bool]:
     """Record the start of an instance; the second value is False when the id was taken already."""
-    tx.execute(
-        "INSERT INTO instances (id, name, status, input, created_at, updated_at) VALUES (?, ?, 'Running', ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+    inserted = tx.execute(
+        "INSERT INTO instances (id, name, status, input, created_at, updated_at) VALUES (?, ?, 'Running', ?, ?, ?)"
+        " ON CONFLICT (id) DO NOTHING",
         (instance_id, name, input_json, tx.now_us, tx.now_us),
     )
-    is_new = tx.connection.execute("SELECT changes()").fetchone()[0] == 1
+    if inserted.rowcount == 1:
+        key = inserted.lastrowid
+        assert key is not None
+        return InstanceRow(key, instance_id, name, "Running", input_json, None, tx.now_us, tx.now_us), True
     row = load_instance(tx.connection, instance_id)
     assert row is not None
-    return row, is_new
+    return row, False
 
 
 def append_fact(tx: Transaction, instance: int, sequence: int, fact: Fact) -> None:
@@ -108,7 +113,8 @@ def load_running(connection: sqlite3.Connection, *, after_key: int, limit: int) 
 def load_history(connection: sqlite3.Connection, instance: int) -> History:
     """An instance's history in order."""
     found = connection.execute(
-        "SELECT sequence, kind, task_id, name, input_hash, attempt, scheduled_at, at, payload FROM history WHERE instance = ? ORDER BY sequence",
+        "SELECT sequence, kind, task_id, name, input_hash, attempt, scheduled_at, at, payload FROM history"
+        " WHERE instance = ? ORDER BY sequence",
         (instance,),
     )
     return [(row[0], Fact(*row[1:])) for row in found]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from forebay.durable.context import OrchestrationContext
 from forebay.durable.driver import Driver, Scheduled
-from forebay.durable.failures import Failure
+from forebay.durable.failures import Failure, NonDeterministicError
 from forebay.durable.journal import Fact, History, InstanceRow, from_json
 from forebay.durable.registry import OrchestratorFunction
 from forebay.values.times import from_microseconds
@@ -18,7 +18,7 @@ class Attempts:
     """What the journal says of an activity that has not ended yet."""
 
     failed_count: int = 0
-    first_failed_at: int | None = None
+    first_scheduled_at: int | None = None
     last_failed_at: int | None = None
 
 
@@ -29,7 +29,7 @@ class Run:
     row: InstanceRow
     driver: Driver
     next_sequence: int = 0
-    last_at: int = 0  # the newest time in the history: times handed to the orchestrator never run backwards
+    last_at: int = 0  # the newest time handed to the orchestrator: they never run backwards, live or replayed
     inbox: list[Fact] = field(default_factory=list)  # facts that are not in the journal yet
     is_recording: bool = False
     transactional_count: int = 0  # under way; while there are any, no other fact may be ordered before theirs
@@ -41,7 +41,7 @@ class Run:
         self.last_at = max(self.last_at, fact.at)
         if self.driver.outcome is not None:
             return  # the orchestrator ended without waiting for this one
-        now = from_microseconds(fact.at)
+        now = from_microseconds(self.last_at)
         if fact.kind == "completed":
             self.driver.settle(fact.task_id, now=now, result=from_json(fact.payload))
         else:
@@ -58,7 +58,17 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
     context.is_replaying = bool(history)
     pending: dict[int, Scheduled] = {}
     attempts: dict[int, Attempts] = {}
+    try:
+        _apply_history(run, context, history, pending, attempts)
+    except NonDeterministicError:
+        run.driver.close()
+        raise
+    return run, [(scheduled, attempts.get(task_id, Attempts())) for task_id, scheduled in pending.items()]
 
+
+def _apply_history(
+    run: Run, context: OrchestrationContext, history: History, pending: dict[int, Scheduled], attempts: dict[int, Attempts]
+) -> None:
     def collect() -> None:
         pending.update((scheduled.task_id, scheduled) for scheduled in run.driver.take_scheduled())
 
@@ -69,7 +79,8 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
         if fact.kind == "attempt_failed":
             seen = attempts.setdefault(fact.task_id, Attempts())
             seen.failed_count = fact.attempt
-            seen.first_failed_at = seen.first_failed_at or fact.at
+            if seen.first_scheduled_at is None:
+                seen.first_scheduled_at = fact.scheduled_at
             seen.last_failed_at = fact.at
         else:
             context.is_replaying = position + 1 < len(history)
@@ -77,7 +88,4 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
             run.apply(fact)
             collect()
         run.next_sequence = sequence + 1
-        run.last_at = max(run.last_at, fact.at)
     context.is_replaying = False
-    return run, [(scheduled, attempts.get(task_id, Attempts())) for task_id, scheduled in pending.items()]
-

@@ -18,6 +18,7 @@ from forebay.values.arrival import Arrival
 
 log = logging.getLogger(__name__)
 
+IDLE_POLL_SECONDS = 0.05
 RETRY_SECONDS = 0.5  # before an instance that could not be started is tried again
 
 
@@ -57,6 +58,14 @@ class Dispatcher:
             if parked is not None:
                 self._offer(parked)
             self._news.set()
+
+    async def until_idle(self) -> None:
+        """Return once every arrival that is in the table now has its outcome."""
+        while True:
+            self._news.set()
+            if not await self._readers.run(lambda connection: open_arrivals(connection, after_sequence=0, limit=1)):
+                return
+            await self._clock.sleep(IDLE_POLL_SECONDS)
 
     async def run(self) -> None:
         """Dispatch until cancelled."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -34,7 +34,7 @@ class PipelineLimits:
     max_text_characters: int
     accept_unknown_text: bool
     chunk_size: int  # code points
-    chunker: str  # auto, fixed
+    chunker: Literal["auto", "fixed"]
     embed_concurrency: int  # slices embedded at once
     activity_timeout_seconds: float
 

@@ -179,7 +179,7 @@ def _with_modifiers(text: str, start: int) -> int:
 
 def _dotted(outer: str, name: str) -> str:
     """A name below another; what is nested too deep to be of use keeps the outer name."""
-    if len(outer) + len(name) > _NAME_LIMIT_CHARACTERS:
+    if len(outer) + len(name) >= _NAME_LIMIT_CHARACTERS:
         return outer or name[:_NAME_LIMIT_CHARACTERS]
     return f"{outer}.{name}" if outer else name
 

@@ -36,8 +36,8 @@ _SIGNATURES = (
 )
 _SAMPLE_BYTES = 64 * 1024
 _PDF_HEADER_WITHIN_BYTES = 1024  # as readers tolerate it, PDF 32000-1 appendix H
-# Control characters that text has: tab, line feed, vertical tab, form feed, return, backspace, bell and escape (terminal logs).
-_CONTROLS = bytes(sorted(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 27}))
+# All but those that text has: bell, backspace, white space, DOS's end of file, and escape (terminal logs).
+_CONTROLS = bytes(sorted(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 26, 27}))
 _CONTROL_RATIO_LIMIT = 0.05
 
 

@@ -8,17 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from forebay.catalog.arrivals import arrival_of, is_container
+from forebay.catalog.arrivals import arrival_of, is_container, record_arrival
 from forebay.catalog.queries import chunks_of
+from forebay.database import Transaction
+from forebay.effects import Randomness
 from forebay.errors import ForebayError
 from forebay.pipeline.activities import Pipeline, parse_request
-from forebay.values.arrival import Location
+from forebay.values.arrival import Location, NewArrival
 from forebay.values.chunk import Chunk
 
 _CURRENT = (
     "SELECT d.id, d.place, d.blob_name, d.etag, v.arrival_sequence, v.sha256, v.recipe, v.chunk_count"
     " FROM documents d JOIN versions v ON v.id = d.current_version WHERE d.status = 'indexed' ORDER BY d.id"
 )
+
+_FULL_TEXT_CODES = {"full_text_missing", "full_text_stale", "full_text_differs"}
 
 
 async def check_index(pipeline: Pipeline) -> dict[str, Any]:
@@ -105,3 +109,50 @@ def _check_vectors(connection: sqlite3.Connection, pipeline: Pipeline) -> list[d
                 {"code": "vector_damaged", "document_id": identity, "message": "a vector has another shape or length than its model gives"}
             )
     return problems
+
+
+async def repair_index(pipeline: Pipeline, problems: list[dict[str, Any]], random: Randomness) -> int:
+    """Mend what a check has found; returns how many documents arrive again for it.
+
+    The full text is rebuilt from the chunks; a document whose chunks or vectors are wrong is read again from its blob.
+    """
+    codes = {problem["code"] for problem in problems}
+    damaged = sorted({problem["document_id"] for problem in problems if problem["document_id"] and problem["code"] not in _FULL_TEXT_CODES})
+
+    def unit(tx: Transaction) -> int:
+        if codes & _FULL_TEXT_CODES:
+            tx.execute(
+                "UPDATE chunks SET in_search = (version_id IN (SELECT current_version FROM documents WHERE current_version IS NOT NULL))"
+            )
+            tx.execute("INSERT INTO chunk_search (chunk_search) VALUES ('rebuild')")
+        return sum(_read_again(tx, document_id, pipeline.embedder.model_id, random) for document_id in damaged)
+
+    return await pipeline.database.writer.submit(unit, bulk=True)
+
+
+def _read_again(tx: Transaction, document_id: str, model: str, random: Randomness) -> bool:
+    row = tx.execute(
+        "SELECT v.arrival_sequence, v.id, d.place, d.blob_name, d.etag FROM documents d JOIN versions v ON v.id = d.current_version"
+        " WHERE d.id = ?",
+        (document_id,),
+    ).fetchone()
+    if row is None:
+        return False
+    sequence, version, place, blob_name, etag = row
+    # the version must not count as unchanged, nor its vectors as good
+    tx.execute("UPDATE versions SET recipe = 'damaged' WHERE id = ?", (version,))
+    tx.execute("DELETE FROM vectors WHERE model = ? AND text_id IN (SELECT text_id FROM chunks WHERE version_id = ?)", (model, version))
+    before = arrival_of(tx.connection, sequence)
+    again = NewArrival(
+        kind="created",
+        project=before.project,
+        source=before.source,
+        name=before.name,
+        location=Location(container=place if is_container(before.source) else None, name=blob_name, etag=etag),
+        size_bytes=before.size_bytes,
+        content_type=before.content_type,
+        actor="repair",
+        correlation_id=random.hex(16),
+        event_id=random.hex(16),
+    )
+    return record_arrival(tx, again, is_repair=True) is not None

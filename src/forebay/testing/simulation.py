@@ -269,7 +269,7 @@ class _Process:
         while (await readers.run(lambda connection: summary(connection, PROJECT)))["in_flight"]:
             await asyncio.sleep(10)
         problems = []
-        for check in (core.check_index, core.check_history):
+        for check in (core.index, core.history):
             problems += [f"{each['code']}: {each['message']}" for each in (await check())["problems"]]
         problems += await readers.run(_stored_problems)
         return Outcome(

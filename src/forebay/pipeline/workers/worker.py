@@ -61,12 +61,11 @@ def _answer(parse_file: Callable[[ParseRequest], Parsed], request: ParseRequest)
 
 
 def _take_channel() -> socket.socket:
-    """Keep the socket to ourselves, so that a library's print cannot get between the frames."""
+    """Move the socket away from the standard descriptors, which libraries read and print to."""
     channel = socket.socket(fileno=os.dup(0))
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
     os.close(nothing)
-    os.dup2(2, 1)
     return channel
 
 

@@ -1,0 +1,53 @@
+# `make` builds .venv; `make help` lists the rest.
+PYTHON ?= python3
+BIN := .venv/bin
+DIR ?=
+ARGS ?=
+
+.DEFAULT_GOAL := install
+.PHONY: install help demo run test check chaos bench docs lock clean
+
+install: .venv/installed  ## Build .venv with the locked dependencies and the program (the default)
+	@echo "Ready: $(BIN)/forebay. Try 'make demo', or 'make help'."
+
+.venv/installed: requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Forebay needs Python 3.11 or newer; choose one with PYTHON=...")'
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+help:  ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: .venv/installed  ## Index a folder (DIR=..., default: docs and src) and ask it three questions
+	@$(BIN)/forebay demo $(if $(DIR),"$(DIR)")
+
+run: .venv/installed  ## Run the server (ARGS="--watch DIR --port N")
+	@$(BIN)/forebay up $(ARGS)
+
+test: .venv/installed  ## Run all tests, the chaos ones in their short form (ARGS="-k name")
+	$(BIN)/python -m pytest $(ARGS)
+
+check: .venv/installed  ## Lint, format, types, import order, and whether the generated docs are fresh
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/python -m forebay.cli.reference --check
+
+chaos: .venv/installed  ## Kill, fill the disk, break things, and see that nothing is lost
+	FOREBAY_TEST_SIMULATED_RUNS=10000 FOREBAY_TEST_KILLS=100 $(BIN)/python -m pytest tests/chaos $(ARGS)
+
+bench: .venv/installed  ## Measure what docs/benchmarks.md states
+	$(BIN)/python -m benchmarks $(ARGS)
+
+docs: .venv/installed  ## Write the generated parts of docs/
+	$(BIN)/python -m forebay.cli.reference
+
+lock:  ## Resolve the dependencies anew (needs uv; see CONTRIBUTING.md)
+	uv pip compile pyproject.toml --extra dev --generate-hashes --no-emit-index-url --no-header --python-version 3.11 -o requirements.lock
+
+clean:  ## Remove .venv and the caches; data directories stay
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +

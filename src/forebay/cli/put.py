@@ -1,0 +1,273 @@
+"""`forebay put`: send files and folders, and wait until each is indexed, skipped or failed."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, BinaryIO
+
+import typer
+
+from forebay.cli.connection import Connection, connect, problem
+from forebay.cli.execution import FAILED, run
+from forebay.cli.options import AsJson, DataDirectory, Project, settings_with
+from forebay.cli.output import bold, counted, duration_text, print_json, print_table, visible
+from forebay.cli.progress import Progress, Tally, progress
+from forebay.errors import ForebayError
+from forebay.settings import Settings
+from forebay.values.reasons import REASONS
+
+CONCURRENCY = 8
+TRIES = 12  # of one upload, when the server asks to come back later
+LONGEST_PAUSE_SECONDS = 30.0
+LONG_POLL_SECONDS = 20
+POLL_PAUSE_SECONDS = 0.1  # a server that stops answers at once
+READ_BYTES = 1 << 18
+SETTLED = ("indexed", "skipped", "failed", "deleted")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """A file to send."""
+
+    name: str  # of the document
+    path: Path
+
+
+@dataclass(slots=True, kw_only=True)
+class Outcome:
+    """What became of the files so far."""
+
+    tally: Tally = field(default_factory=Tally)
+    excluded: int = 0
+    sent: int = 0
+    received: int = 0  # stored, and not waited for
+    documents: list[dict[str, Any]] = field(default_factory=list)  # as the API describes them; failed uploads look alike
+    started: float = field(default_factory=time.perf_counter)
+
+    def record(self, document: dict[str, Any]) -> None:
+        """Count what became of one file."""
+        self.documents.append(document)
+        self.tally.chunks += int(document.get("chunk_count") or 0)
+        match document["status"]:
+            case "skipped":
+                self.tally.skipped += 1
+            case "failed":
+                self.tally.failed += 1
+            case "received":
+                self.received += 1
+            case _:
+                self.tally.indexed += 1
+
+    def summary(self) -> dict[str, Any]:
+        """The counts as `--json` prints them."""
+        return {
+            "files": self.tally.total,
+            "sent": self.sent,
+            "indexed": self.tally.indexed,
+            "skipped": self.tally.skipped,
+            "failed": self.tally.failed,
+            "received": self.received,
+            "excluded": self.excluded,
+            "chunks": self.tally.chunks,
+            "seconds": round(time.perf_counter() - self.started, 3),
+        }
+
+
+def put(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Files and folders.", exists=True)],
+    *,
+    project: Project = None,
+    wait: Annotated[bool, typer.Option("--wait/--no-wait", help="Wait until every file is indexed, skipped or failed.")] = True,
+    as_json: AsJson = False,
+    data_dir: DataDirectory = None,
+) -> None:
+    """Send files and folders, and wait for what becomes of them.
+
+    A file's document is named as the file, one below a folder as its path from the folder's parent. The same name again is a new version.
+    Exit status 1 when any file failed.
+    """
+    settings = settings_with(data_dir=data_dir)
+    uploads, outcome = _collect(paths, settings)
+    run(_put(settings, uploads, outcome, project, wait=wait))
+    if as_json:
+        print_json({"documents": outcome.documents, "summary": outcome.summary()})
+    else:
+        _report(outcome)
+    if outcome.tally.failed:
+        raise typer.Exit(FAILED)
+
+
+def _collect(paths: Sequence[Path], settings: Settings) -> tuple[list[Upload], Outcome]:
+    """The files to send, and an outcome that knows already of those that cannot be."""
+    from forebay.effects import DiskFiles
+    from forebay.intake.excludes import Excludes
+    from forebay.intake.scan import scan_source
+
+    intake = settings.intake
+    excludes = Excludes(exclude=intake.exclude_patterns, include=intake.include, respect_gitignore=intake.respect_gitignore)
+    uploads: list[Upload] = []
+    outcome = Outcome()
+    for path in paths:
+        if not path.is_dir():
+            uploads.append(Upload(name=path.name, path=path))
+            continue
+        root = path.resolve()
+        scan = scan_source(DiskFiles(), root, excludes)
+        outcome.excluded += scan.excluded_count
+        for entry in scan:
+            upload = Upload(name=f"{root.name}/{entry.name}" if root.name else entry.name, path=root / entry.name)
+            if entry.problem:
+                outcome.record({"name": upload.name, "status": "skipped", "reason": entry.problem})
+            else:
+                uploads.append(upload)
+    outcome.tally.total = len(uploads) + len(outcome.documents)
+    twice = [name for name, count in Counter(upload.name for upload in uploads).items() if count > 1]
+    if twice:
+        raise ForebayError(
+            "wrong_usage",
+            f"Two of the files would have the name {twice[0]}, and the second would replace the first.",
+            hint="Put the folder above them instead, or send them one after the other.",
+        )
+    return uploads, outcome
+
+
+async def _put(settings: Settings, uploads: Sequence[Upload], outcome: Outcome, project: str | None, *, wait: bool) -> None:
+    try:
+        async with connect(settings) as connection:
+            with progress() as shown:
+                await _send_all(connection, uploads, outcome, project, shown, wait=wait)
+    except (asyncio.CancelledError, BaseExceptionGroup) as error:
+        if outcome.sent:
+            _report_interruption(outcome)
+        raise _cause(error) from None
+
+
+async def _send_all(
+    connection: Connection, uploads: Sequence[Upload], outcome: Outcome, project: str | None, shown: Progress, *, wait: bool
+) -> None:
+    """Upload and wait with bounded concurrency; waiting for one file does not hold up the sending of others."""
+    accepted: asyncio.Queue[tuple[Upload, dict[str, Any]] | None] = asyncio.Queue()
+    remaining = iter(uploads)
+
+    async def send() -> None:
+        for upload in remaining:
+            try:
+                answer = await _send(connection, upload, project)
+            except (ForebayError, OSError) as error:
+                if isinstance(error, ForebayError) and error.code == "unreachable":
+                    raise
+                outcome.record(_failed(upload, error))
+            else:
+                outcome.sent += 1
+                if wait:
+                    accepted.put_nowait((upload, answer))
+                else:
+                    outcome.record({"name": upload.name, "status": "received", **answer})
+            shown.show(outcome.tally)
+
+    async def follow() -> None:
+        while (item := await accepted.get()) is not None:
+            upload, answer = item
+            try:
+                outcome.record(await _settled(connection, answer["id"], project))
+            except ForebayError as error:
+                if error.code == "unreachable":
+                    raise
+                outcome.record(_failed(upload, error))
+            shown.show(outcome.tally)
+
+    async with asyncio.TaskGroup() as everything:
+        followers = [everything.create_task(follow()) for _ in range(CONCURRENCY)]
+        async with asyncio.TaskGroup() as senders:
+            for _ in range(CONCURRENCY):
+                senders.create_task(send())
+        for _ in followers:
+            accepted.put_nowait(None)
+
+
+async def _send(connection: Connection, upload: Upload, project: str | None) -> dict[str, Any]:
+    parameters = {"name": upload.name} | ({"project": project} if project else {})
+    for tried in range(1, TRIES + 1):
+        with await asyncio.to_thread(upload.path.open, "rb") as stream:
+            answer = await connection.send("POST", "/documents", params=parameters, content=_pieces(stream))
+        if answer.status_code not in (429, 503) or tried == TRIES:
+            break
+        await asyncio.sleep(_pause_seconds(answer.headers.get("Retry-After"), tried))
+    if answer.is_error:
+        raise problem(answer)
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+async def _pieces(stream: BinaryIO) -> AsyncIterator[bytes]:
+    while piece := await asyncio.to_thread(stream.read, READ_BYTES):
+        yield piece
+
+
+def _pause_seconds(retry_after: str | None, tried: int) -> float:
+    """What the server asked for in seconds, else 0.5 1 2 4 ...; bounded."""
+    asked = float(retry_after) if retry_after and retry_after.isdecimal() else 0.5 * 2 ** (tried - 1)
+    return min(asked, LONGEST_PAUSE_SECONDS)
+
+
+async def _settled(connection: Connection, document_id: str, project: str | None) -> dict[str, Any]:
+    parameters: dict[str, Any] = {"wait_seconds": LONG_POLL_SECONDS} | ({"project": project} if project else {})
+    while True:
+        document: dict[str, Any] = await connection.body("GET", f"/documents/{document_id}", params=parameters)
+        if document["status"] in SETTLED:
+            return document
+        await asyncio.sleep(POLL_PAUSE_SECONDS)
+
+
+def _failed(upload: Upload, error: ForebayError | OSError) -> dict[str, Any]:
+    code = error.code if isinstance(error, ForebayError) else "unreadable"
+    message = str(error) if isinstance(error, ForebayError) else f"{os.strerror(error.errno or 0)}"
+    return {"name": upload.name, "status": "failed", "reason": code, "message": message}
+
+
+def _cause(error: BaseException) -> BaseException:
+    """The first error of a group, which ended the others."""
+    return _cause(error.exceptions[0]) if isinstance(error, BaseExceptionGroup) else error
+
+
+def _report(outcome: Outcome) -> None:
+    summary = outcome.summary()
+    words = [f"{summary[status]:,} {status}" for status in ("indexed", "skipped", "failed", "received") if summary[status]]
+    print(
+        bold(f"{counted(summary['files'], 'file')}: {', '.join(words) or 'nothing to do'}")
+        + f", {counted(summary['chunks'], 'chunk')} in {duration_text(summary['seconds'])}"
+        + (f" ({summary['excluded']:,} excluded)" if summary["excluded"] else "")
+    )
+    if summary["received"]:
+        print("They are stored and will be indexed by the running server, or by the next `forebay up`.")
+    print_unindexed(outcome.documents)
+
+
+def print_unindexed(documents: Sequence[dict[str, Any]]) -> None:
+    """A table of what was skipped or failed, with why and what to do."""
+    rows = []
+    for document in sorted(documents, key=lambda each: (each["status"], each["name"])):
+        if document["status"] in ("skipped", "failed"):
+            reason = str(document.get("reason") or "")
+            advice = REASONS[reason].remedy if reason in REASONS else str(document.get("message") or "")
+            rows.append((document["status"], visible(str(document["name"])), reason, visible(advice)))
+    if rows:
+        print()
+        print_table(("STATUS", "NAME", "REASON", "WHAT TO DO"), rows)
+
+
+def _report_interruption(outcome: Outcome) -> None:
+    summary = outcome.summary()
+    print(
+        f"Interrupted: {summary['sent']:,} of {summary['files']:,} files are stored, {summary['indexed']:,} of them indexed so far.\n"
+        "What is stored goes on in the running server, or with the next `forebay up`; nothing of it is lost.\n"
+        "The same command again sends the rest; unchanged files cost next to nothing.",
+        file=sys.stderr,
+    )

@@ -1,0 +1,124 @@
+"""What a request may not exceed, whichever route it is for: names, encodings, bytes, time, number."""
+
+from __future__ import annotations
+
+import asyncio
+from urllib.parse import unquote_to_bytes
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from forebay.errors import ForebayError
+from forebay.server.hosts import AllowedHosts
+from forebay.server.problems import problem
+
+REQUEST_LIMIT = 512  # at the same time; long polls and slow downloads included
+RECEIVE_TIMEOUT_SECONDS = 30.0  # between two pieces of a body
+SEND_TIMEOUT_SECONDS = 60.0  # until a client takes the next piece of an answer
+
+
+class BoundsMiddleware:
+    """Refuses what is out of bounds before or while a route reads it."""
+
+    def __init__(self, app: ASGIApp, *, hosts: AllowedHosts, max_body_bytes: int) -> None:
+        self._app = app
+        self._hosts = hosts
+        self._max_body_bytes = max_body_bytes
+        self._request_count = 0
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        refusal = self._refusal(scope)
+        if refusal is not None:
+            await problem(refusal)(scope, receive, send)
+            return
+        self._request_count += 1
+        try:
+            await self._app(scope, self._bounded(receive), _impatient(send))
+        finally:
+            self._request_count -= 1
+
+    def _refusal(self, scope: Scope) -> ForebayError | None:
+        headers: dict[bytes, bytes] = dict(scope["headers"])
+        host = headers.get(b"host", b"").decode("latin-1")
+        if not self._hosts.allow(host):
+            return ForebayError(
+                "unknown_host",
+                f"this server is not known as {host!r}",
+                hint="Call it by its address, or set FOREBAY_PUBLIC_URL to the URL that clients use.",
+                status=421,
+            )
+        if not (_is_utf8(scope.get("raw_path") or b"") and _is_utf8(scope["query_string"])):
+            return ForebayError(
+                "invalid_encoding",
+                "expected path and query to be percent-encoded UTF-8, got other bytes",
+                hint="Encode as UTF-8.",
+                status=422,
+            )
+        encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
+        if encoding not in ("", "identity"):
+            return ForebayError(
+                "unsupported_encoding",
+                f"expected a body as it is, got Content-Encoding {encoding!r}",
+                hint="Send it uncompressed.",
+                status=415,
+            )
+        length = headers.get(b"content-length", b"")
+        if length.isdigit() and int(length) > self._max_body_bytes:
+            return self._too_large()
+        if self._request_count >= REQUEST_LIMIT:
+            return ForebayError(
+                "too_many_requests", f"{REQUEST_LIMIT} requests are being handled, and that is the limit", retryable=True, status=503
+            )
+        return None
+
+    def _bounded(self, receive: Receive) -> Receive:
+        received_bytes = 0
+        is_complete = False
+
+        async def receive_bounded() -> Message:
+            nonlocal received_bytes, is_complete
+            if is_complete:
+                return await receive()  # waits for the client to go away
+            try:
+                async with asyncio.timeout(RECEIVE_TIMEOUT_SECONDS):
+                    message = await receive()
+            except TimeoutError:
+                raise ForebayError(
+                    "request_timeout",
+                    f"expected more of the body within {RECEIVE_TIMEOUT_SECONDS:g} s, got nothing",
+                    retryable=True,
+                    status=408,
+                ) from None
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self._max_body_bytes:
+                raise self._too_large()
+            is_complete = message["type"] != "http.request" or not message.get("more_body", False)
+            return message
+
+        return receive_bounded
+
+    def _too_large(self) -> ForebayError:
+        return ForebayError(
+            "body_too_large",
+            f"expected a body of at most {self._max_body_bytes} bytes, got more",
+            hint="Raise FOREBAY_MAX_BODY_MB, or send less at a time.",
+            status=413,
+        )
+
+
+def _impatient(send: Send) -> Send:
+    async def send_in_time(message: Message) -> None:
+        async with asyncio.timeout(SEND_TIMEOUT_SECONDS):
+            await send(message)
+
+    return send_in_time
+
+
+def _is_utf8(encoded: bytes) -> bool:
+    try:
+        unquote_to_bytes(encoded).decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,99 @@
+"""API keys: who calls, and who may be let in at all."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+
+from forebay.effects import Effects
+from forebay.errors import ForebayError
+from forebay.server.hosts import is_loopback
+from forebay.settings import Settings
+
+ADMIN, CONFIGURED = "admin", "configured"  # what the history calls whoever has the key of `admin.key`, and of FOREBAY_API_KEY
+KEY_FILE = "admin.key"
+KEY_BYTES = 32
+SHORTEST_OPEN_KEY = 32  # characters; a key that strangers may guess at
+_KEY_FILE_LIMIT_BYTES = 4096
+_SHORTEST_STORED_KEY = 16
+
+
+class Keys:
+    """The keys that open the API. Only their SHA-256 is kept: a random key of 32 bytes needs no slower hash."""
+
+    def __init__(self, keys: Mapping[str, str]) -> None:
+        """`keys` has the key of each actor."""
+        self._digests = [(actor, _digest(key)) for actor, key in keys.items()]
+
+    def actor_of(self, presented: str) -> str | None:
+        """Whose key this is; takes as long for a key that is nearly right as for any other."""
+        digest = _digest(presented)
+        found = [actor for actor, known in self._digests if hmac.compare_digest(digest, known)]
+        return found[0] if found else None
+
+
+def keys_of(settings: Settings, admin_key: str) -> Keys:
+    """The admin key, and the configured one where there is one."""
+    configured = settings.server.api_key
+    return Keys({ADMIN: admin_key} if configured is None else {ADMIN: admin_key, CONFIGURED: configured.reveal()})
+
+
+def load_or_create_admin_key(effects: Effects, data_dir: Path) -> str:
+    """The key in `<data_dir>/admin.key`; on the first start a random one is written there, mode 0600.
+
+    Raises `ForebayError` `admin_key_damaged` when the file holds something else than a key.
+
+    *Guarantees*: the file appears whole or not at all, and one that exists is never overwritten.
+    """
+    path = effects.files.resolve(data_dir) / KEY_FILE
+    try:
+        stored, _ = effects.files.read(path, limit_bytes=_KEY_FILE_LIMIT_BYTES)
+    except FileNotFoundError:
+        key = effects.random.hex(KEY_BYTES)
+        _write(effects, path, key)
+        return key
+    key = stored.decode("ascii", "replace").strip()
+    if len(key) < _SHORTEST_STORED_KEY or not all("!" <= character <= "~" for character in key):
+        raise ForebayError(
+            "admin_key_damaged",
+            f"expected {path} to hold one line with a key of at least {_SHORTEST_STORED_KEY} printable characters, but it does not",
+            hint="Remove the file; the next start writes a new key.",
+            status=503,
+        )
+    return key
+
+
+def check_binding(settings: Settings) -> None:
+    """Refuse to listen for other machines without a key that the user has chosen to share.
+
+    Raises `ForebayError` (`key_required`).
+    """
+    if is_loopback(settings.server.host):
+        return
+    key = settings.server.api_key
+    if key is None or len(key.reveal()) < SHORTEST_OPEN_KEY:
+        came = "there is none" if key is None else f"it has {len(key.reveal())}"
+        raise ForebayError(
+            "key_required",
+            f"Listening on {settings.server.host} opens Forebay to other machines. That needs a key of your own of at least "
+            f"{SHORTEST_OPEN_KEY} characters, but {came}.",
+            hint="Set FOREBAY_API_KEY, for example to the output of `openssl rand -hex 32`, or listen on 127.0.0.1.",
+        )
+
+
+def _write(effects: Effects, path: Path, key: str) -> None:
+    unfinished = path.with_name(f"{path.name}.{effects.random.hex(4)}")
+    writer = effects.files.create(unfinished)
+    try:
+        writer.write(f"{key}\n".encode())
+    except BaseException:
+        writer.abandon()
+        raise
+    writer.close()
+    effects.files.rename(unfinished, path, replace=False)
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

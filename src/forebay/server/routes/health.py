@@ -1,0 +1,112 @@
+"""Whether the program is well; these routes need no key and ignore a bad one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Response
+
+from forebay.errors import ForebayError
+from forebay.server.access import KnownActor, PartsOf
+from forebay.server.answers import json_answer
+from forebay.server.parts import Parts
+from forebay.server.shapes import Health, HealthJson, ServiceHealth
+from forebay.values.blob import INCOMING
+from forebay.values.times import rfc3339
+
+SERVICE = "forebay"
+PROBE_TIMEOUT_SECONDS = 5.0
+
+
+def router() -> APIRouter:
+    """`/` and the routes below `/health`."""
+    routes = APIRouter(tags=["health"])
+    routes.get("/")(information)
+    routes.get("/health", response_model=HealthJson, responses={503: {"description": "unhealthy", "model": HealthJson}})(health)
+    routes.get("/health/live")(live)
+    routes.get("/health/ready", responses={503: {"description": "not ready"}})(ready)
+    return routes
+
+
+async def information(parts: PartsOf) -> Response:
+    """What this is, and where to go on."""
+    links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"}
+    return json_answer({"service": SERVICE, "version": parts.version, **links})
+
+
+async def live() -> Response:
+    """200 as long as requests are answered at all."""
+    return json_answer({"status": "healthy"})
+
+
+async def ready(parts: PartsOf) -> Response:
+    """200 once everything is recovered and arrivals are accepted, 503 before, and while stopping."""
+    if not parts.state.is_ready or parts.state.is_stopping:
+        doing = "stopping" if parts.state.is_stopping else "starting"
+        raise ForebayError("not_ready", f"the server is {doing}", retryable=True, status=503)
+    return json_answer({"status": "healthy"})
+
+
+async def health(parts: PartsOf, actor: KnownActor) -> Response:
+    """How the program is; with a key also each dependency with its state and latency."""
+    services = await _services(parts, with_embedder=actor is not None)
+    message = await _outdated(parts) if actor is not None and services["database"].state == "healthy" else None
+    status = _overall(parts, services, message)
+    answer = HealthJson(
+        status=status,
+        service=SERVICE,
+        version=parts.version,
+        timestamp=rfc3339(parts.effects.clock.now()),
+        services=services if actor is not None else None,
+        message=message,
+    )
+    return json_answer(answer, status=503 if status == "unhealthy" else 200, headers={"Cache-Control": "no-store"})
+
+
+async def _services(parts: Parts, *, with_embedder: bool) -> dict[str, ServiceHealth]:
+    # embedding costs work that callers without a key cannot ask for
+    probes: dict[str, Callable[[], Awaitable[object]]] = {
+        "database": lambda: parts.readers.run(lambda connection: connection.execute("SELECT count(*) FROM sqlite_master").fetchone()),
+        "blobs": lambda: parts.blobs.list(INCOMING, limit=1),
+    }
+    if with_embedder:
+        probes["embedder"] = lambda: parts.embedder.embed(["How are you?"])
+    found = await asyncio.gather(*(_probe(parts, probe) for probe in probes.values()))
+    return dict(zip(probes, found, strict=True))
+
+
+async def _probe(parts: Parts, probe: Callable[[], Awaitable[object]]) -> ServiceHealth:
+    started = parts.effects.clock.monotonic()
+    try:
+        async with asyncio.timeout(PROBE_TIMEOUT_SECONDS):
+            await probe()
+    except TimeoutError:
+        return ServiceHealth(state="degraded", latency_ms=None, message=f"no answer within {PROBE_TIMEOUT_SECONDS:g} s")
+    except ForebayError as error:
+        return ServiceHealth(state="unhealthy", latency_ms=None, message=error.message)
+    except Exception as error:
+        return ServiceHealth(state="unhealthy", latency_ms=None, message=type(error).__name__)
+    return ServiceHealth(state="healthy", latency_ms=round((parts.effects.clock.monotonic() - started) * 1000, 3))
+
+
+async def _outdated(parts: Parts) -> str | None:
+    """What to do when there are documents that the embedder's model has not seen."""
+    model = parts.embedder.model_id
+    (count,) = await parts.readers.run(
+        lambda connection: connection.execute(
+            "SELECT count(*) FROM documents d JOIN versions v ON v.id = d.current_version WHERE v.model != ?", (model,)
+        ).fetchone()
+    )
+    if not count:
+        return None
+    return f"{count} documents have vectors of another model than {model}: search by meaning misses them until they are re-indexed"
+
+
+def _overall(parts: Parts, services: dict[str, ServiceHealth], message: str | None) -> Health:
+    states = {name: service.state for name, service in services.items()}
+    if not parts.state.is_ready or "unhealthy" in (states["database"], states["blobs"]):
+        return "unhealthy"
+    # without its embedder the program still takes files, and still searches by words
+    is_degraded = parts.state.is_stopping or message is not None or set(states.values()) != {"healthy"}
+    return "degraded" if is_degraded else "healthy"

@@ -1,0 +1,329 @@
+"""The JSON shapes of answers. Their fields are what other programs hold on to: added to, never renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from forebay.search.search import SearchHit
+from forebay.values.arrival import Location
+from forebay.values.blob import Blob
+from forebay.values.chunk import Chunk
+from forebay.values.document import Document, DocumentEvent, DocumentStatus
+from forebay.values.times import rfc3339
+
+Health = Literal["healthy", "degraded", "unhealthy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobReference:
+    """Where the bytes of a document are; `container` is null for a file below a watched folder."""
+
+    container: str | None
+    name: str
+    etag: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentJson:
+    """A document: `status` is that of its newest arrival, `version` the one that answers searches."""
+
+    id: str
+    project: str
+    name: str
+    status: DocumentStatus
+    reason: str | None
+    version: int | None
+    source: str
+    content_type: str | None
+    size_bytes: int
+    sha256: str | None
+    language: str | None
+    chunk_count: int
+    blob: BlobReference
+    instance_id: str
+    correlation_id: str
+    created_at: str
+    updated_at: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentPage:
+    """Documents in order of name."""
+
+    documents: list[DocumentJson]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventJson:
+    """One fact of a document's history."""
+
+    sequence: int
+    type: str
+    at: str
+    actor: str
+    correlation_id: str
+    data: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DocumentDetail(DocumentJson):
+    """A document with its extracted fields and its history, oldest event first."""
+
+    fields: list[dict[str, Any]] = field(default_factory=list)
+    events: list[EventJson] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkJson:
+    """A piece of the decoded text: `text` is exactly the slice `characters`."""
+
+    id: str
+    ordinal: int
+    text: str
+    lines: tuple[int, int]
+    characters: tuple[int, int]
+    symbol: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkPage:
+    """Chunks of the version that answers searches, in order."""
+
+    chunks: list[ChunkJson]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UploadAccepted:
+    """An upload that is stored durably and will be ingested."""
+
+    id: str
+    instance_id: str
+    blob: BlobReference
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeletionAccepted:
+    """A deletion that is recorded durably and will be carried out."""
+
+    id: str
+    instance_id: str
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """How the arrivals of a project ended, and what is searchable.
+
+    Arrivals are in flight or have exactly one outcome. `stages` has seconds of work since the start by stage.
+    """
+
+    arrivals: int
+    in_flight: int
+    outcomes: dict[str, int]
+    skipped_reasons: dict[str, int]
+    documents: int
+    chunks: int
+    excluded: int
+    stages: dict[str, float]
+    reconciled: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobStored:
+    """A blob that has been written durably."""
+
+    container: str
+    name: str
+    etag: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobJson:
+    """What is known of a blob without reading it."""
+
+    name: str
+    etag: str
+    size_bytes: int
+    content_type: str | None
+    tier: Literal["hot"]
+    metadata: dict[str, str]
+    tags: dict[str, str]
+    last_modified: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlobPage:
+    """Blobs in byte order of their names."""
+
+    blobs: list[BlobJson]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RanksJson:
+    """Places in the two rankings, from 1; null where the chunk is not among the candidates."""
+
+    text: int | None
+    vector: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HitJson:
+    """A chunk that answers the query, with what is needed to cite it."""
+
+    document_id: str
+    name: str
+    project: str
+    version: int
+    chunk_id: str
+    score: float
+    ranks: RanksJson
+    text: str
+    lines: tuple[int, int]
+    characters: tuple[int, int]
+    symbol: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SearchResult:
+    """Hits, best first; scores are comparable within one answer only."""
+
+    hits: list[HitJson]
+    took_ms: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServiceHealth:
+    """One dependency."""
+
+    state: Health
+    latency_ms: float | None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthJson:
+    """How the program is. `services` is there for callers with a key."""
+
+    status: Health
+    service: str
+    version: str
+    timestamp: str
+    services: dict[str, ServiceHealth] | None = None
+    message: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckProblem:
+    """One contradiction."""
+
+    code: str
+    document_id: str | None
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckResult:
+    """What a check looked at, and what it found wrong."""
+
+    ok: bool
+    checked: dict[str, int]
+    problems: list[CheckProblem]
+
+
+def blob_reference(location: Location) -> BlobReference:
+    """Where an arrival's bytes are."""
+    return BlobReference(container=location.container, name=location.name, etag=location.etag)
+
+
+def document_json(document: Document) -> DocumentJson:
+    """A document in a list."""
+    return DocumentJson(**_document_fields(document))
+
+
+def document_detail(document: Document, events: Sequence[DocumentEvent]) -> DocumentDetail:
+    """A document by itself."""
+    return DocumentDetail(**_document_fields(document), events=[event_json(event) for event in events])
+
+
+def event_json(event: DocumentEvent) -> EventJson:
+    """An event of a document's history."""
+    return EventJson(
+        sequence=event.sequence,
+        type=event.type,
+        at=rfc3339(event.at),
+        actor=event.actor,
+        correlation_id=event.correlation_id,
+        data=event.data,
+    )
+
+
+def chunk_json(document: Document, chunk: Chunk) -> ChunkJson:
+    """A chunk of a document's current version; its id is the one that search hits have."""
+    return ChunkJson(
+        id=f"{document.id}-{document.version}-{chunk.ordinal}",
+        ordinal=chunk.ordinal,
+        text=chunk.text,
+        lines=(chunk.first_line, chunk.last_line),
+        characters=(chunk.start, chunk.end),
+        symbol=chunk.symbol,
+    )
+
+
+def blob_json(blob: Blob) -> BlobJson:
+    """A blob in a list."""
+    return BlobJson(
+        name=blob.address.name,
+        etag=blob.etag,
+        size_bytes=blob.size_bytes,
+        content_type=blob.content_type,
+        tier="hot",
+        metadata=blob.metadata,
+        tags={},
+        last_modified=rfc3339(blob.last_modified),
+    )
+
+
+def hit_json(hit: SearchHit) -> HitJson:
+    """A search hit."""
+    return HitJson(
+        document_id=hit.document_id,
+        name=hit.name,
+        project=hit.project,
+        version=hit.version,
+        chunk_id=hit.chunk_id,
+        score=hit.score,
+        ranks=RanksJson(text=hit.ranks.text, vector=hit.ranks.vector),
+        text=hit.text,
+        lines=hit.lines,
+        characters=hit.characters,
+        symbol=hit.symbol,
+    )
+
+
+def _document_fields(document: Document) -> dict[str, Any]:
+    return {
+        "id": document.id,
+        "project": document.project,
+        "name": document.name,
+        "status": document.status,
+        "reason": document.reason,
+        "version": document.version,
+        "source": document.source,
+        "content_type": document.content_type,
+        "size_bytes": document.size_bytes,
+        "sha256": document.sha256,
+        "language": document.language,
+        "chunk_count": document.chunk_count,
+        "blob": blob_reference(document.blob),
+        "instance_id": document.instance_id,
+        "correlation_id": document.correlation_id,
+        "created_at": rfc3339(document.created_at),
+        "updated_at": rfc3339(document.updated_at),
+    }

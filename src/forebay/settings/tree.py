@@ -1,0 +1,283 @@
+"""The tree of settings, with default, unit and meaning of each."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from forebay.settings.leaf import METADATA_KEY, Leaf, setting
+from forebay.settings.parsers import Secret, container, flag, matching, number, one_of, path, secret, url, whole
+
+# exact, so that `secrets.py` is indexed
+SECRET_PATTERNS = (".git/", ".env*", "*.pem", "*.key", "id_rsa*", ".netrc", "credentials.json", ".aws/", ".ssh/")
+NOISE_PATTERNS = (
+    ".hg/",
+    ".svn/",
+    "node_modules/",
+    ".venv/",
+    "venv/",
+    "__pycache__/",
+    "*.pyc",
+    "*.egg-info/",
+    ".mypy_cache/",
+    ".pytest_cache/",
+    ".ruff_cache/",
+    ".hypothesis/",
+    ".tox/",
+    ".idea/",
+    ".cache/",
+    ".DS_Store",
+    "Thumbs.db",
+    "*~",
+    "*.swp",
+    "*.part",
+    "*.crdownload",
+    "~$*",
+    "forebay-data/",
+)
+
+
+def _cpu_count() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cache_directory() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "forebay"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerSettings:
+    """The HTTP server."""
+
+    host: str = setting("127.0.0.1", "The address to listen on.", matching(r"[\w.:%-]+", "a host name or an address"), unit="host")
+    port: int = setting(8000, "The port to listen on; 0 takes a free one.", whole(0, 65_535), unit="port")
+    api_key: Secret | None = setting(
+        None, "A key with scope admin, besides the one in `admin.key`; commands send it as theirs.", secret, unit="secret"
+    )
+    public_url: str | None = setting(
+        None, "The URL under which clients reach the server.", url, unit="URL", default_text="the bound address"
+    )
+    max_body_mb: int = setting(100, "The largest body that a request may have; larger ones are refused.", whole(1, 1 << 20), unit="MiB")
+    stop_deadline_seconds: float = setting(
+        20.0, "How long a stop may finish work; the rest goes on at the next start.", number(0, 3600), unit="seconds"
+    )
+
+    @property
+    def url(self) -> str:
+        """The public URL, or that of the configured address."""
+        return self.public_url or f"http://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
+
+    @property
+    def max_body_bytes(self) -> int:
+        """`max_body_mb` in bytes."""
+        return self.max_body_mb << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IntakeSettings:
+    """How files are noticed."""
+
+    ingestion_container: str = setting(
+        "incoming",
+        "The container whose blobs are ingested; a prefix (`incoming/contracts/`) limits which.",
+        container,
+        unit="container[/prefix]",
+        aliases=("INGESTION_CONTAINER",),
+    )
+    watch: tuple[Path, ...] = setting(
+        (),
+        f"Folders to read from, separated by `{os.pathsep}`; nothing in them is ever changed.",
+        path,
+        unit="paths",
+        separator=os.pathsep,
+    )
+    include: tuple[str, ...] = setting(
+        (),
+        "When given, only files that match one of these patterns are read.",
+        str,
+        unit="patterns",
+        separator=",",
+        default_text="every file",
+    )
+    exclude: tuple[str, ...] = setting(
+        (),
+        "Patterns of your own of what is not read, besides the next two; `!pattern` re-includes.",
+        str,
+        unit="patterns",
+        separator=",",
+    )
+    exclude_secrets: tuple[str, ...] = setting(
+        SECRET_PATTERNS, "Patterns of files that tend to hold secrets.", str, unit="patterns", separator=","
+    )
+    exclude_noise: tuple[str, ...] = setting(NOISE_PATTERNS, "Patterns of what tools leave behind.", str, unit="patterns", separator=",")
+    respect_gitignore: bool = setting(True, "Leave out what `.gitignore` files name.", flag, unit="1 or 0")
+    settle_milliseconds: int = setting(
+        200, "How long a file must have stopped growing before it is read.", whole(0, 600_000), unit="milliseconds"
+    )
+    reconcile_interval_seconds: float = setting(
+        300.0, "How often sources are compared with the catalog, for what the watcher missed.", number(1, 86_400), unit="seconds"
+    )
+
+    @property
+    def exclude_patterns(self) -> tuple[str, ...]:
+        """The configured patterns of what is not read; the later of two that match wins."""
+        return (*self.exclude_secrets, *self.exclude_noise, *self.exclude)
+
+    @property
+    def container(self) -> str:
+        """The container part of `ingestion_container`."""
+        return self.ingestion_container.partition("/")[0]
+
+    @property
+    def prefix(self) -> str:
+        """The prefix part of `ingestion_container`; empty when every blob counts."""
+        return self.ingestion_container.partition("/")[2]
+
+    @property
+    def settle_seconds(self) -> float:
+        """`settle_milliseconds` in seconds."""
+        return self.settle_milliseconds / 1000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadingSettings:
+    """How the text of a file is obtained."""
+
+    max_blob_mb: int = setting(10, "Larger files are skipped as `too_large`.", whole(1, 1 << 20), unit="MiB", aliases=("MAX_BLOB_MB",))
+    accept_unknown_text: bool = setting(
+        False, "Read files with an unknown suffix when their content is text, instead of skipping them.", flag, unit="1 or 0"
+    )
+    max_text_characters: int = setting(20_000_000, "The longest text that one file may yield.", whole(1000), unit="characters")
+    parse_workers: int = setting(
+        lambda: max(1, min(4, _cpu_count() - 1)),
+        "Processes that parse PDF, Office and HTML files.",
+        whole(1, 256),
+        unit="processes",
+        default_text="CPUs - 1, from 1 to 4",
+    )
+    parse_timeout_seconds: float = setting(60.0, "How long parsing one file may take.", number(0.1, 86_400), unit="seconds")
+    parse_memory_mb: int = setting(1024, "How much memory a parser process may use.", whole(128, 1 << 20), unit="MiB")
+
+    @property
+    def max_blob_bytes(self) -> int:
+        """`max_blob_mb` in bytes."""
+        return self.max_blob_mb << 20
+
+    @property
+    def parse_memory_bytes(self) -> int:
+        """`parse_memory_mb` in bytes."""
+        return self.parse_memory_mb << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkingSettings:
+    """How a text is cut."""
+
+    chunk_size: int = setting(800, "The longest chunk.", whole(50, 100_000), unit="characters", aliases=("CHUNK_SIZE",))
+    chunker: Literal["auto", "fixed"] = setting(
+        "auto", "`auto` splits by syntax, headings and sentences; `fixed` cuts plain slices.", one_of("auto", "fixed"), unit="choice"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddingSettings:
+    """How chunks become vectors."""
+
+    embedder: Literal["minilm", "mock"] = setting(
+        "minilm",
+        "`minilm` is the local model; `mock` derives vectors from the text's hash, for tests.",
+        one_of("minilm", "mock"),
+        unit="choice",
+    )
+    embed_threads: int = setting(_cpu_count, "Threads that embed.", whole(1, 1024), unit="threads", default_text="CPUs")
+    model_cache_dir: Path = setting(
+        _cache_directory,
+        "Where the converted model is kept.",
+        path,
+        unit="path",
+        default_text="$XDG_CACHE_HOME/forebay, or ~/.cache/forebay",
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """The durable engine."""
+
+    inflight_instances: int = setting(64, "Documents in work at a time; further arrivals wait.", whole(1, 100_000), unit="instances")
+    activity_timeout_seconds: float = setting(300.0, "How long one try of an activity may take.", number(0.1, 86_400), unit="seconds")
+    activity_attempts: int = setting(6, "Tries of an activity, the first one included.", whole(1, 1000), unit="attempts")
+    first_retry_seconds: float = setting(1.0, "The wait before the second try.", number(0, 86_400), unit="seconds")
+    retry_coefficient: float = setting(2.0, "By how much each wait is longer than the one before.", number(1, 100), unit="factor")
+    payload_limit_kb: int = setting(
+        64, "The largest input or result of an activity; payloads are references, not texts.", whole(1, 1 << 16), unit="KiB"
+    )
+
+    @property
+    def payload_limit_bytes(self) -> int:
+        """`payload_limit_kb` in bytes."""
+        return self.payload_limit_kb << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatabaseSettings:
+    """The SQLite file."""
+
+    queue_limit: int = setting(1024, "Units of work that may wait for the writer; more wait outside.", whole(1, 1 << 20), unit="units")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration."""
+
+    data_dir: Path = setting(Path("forebay-data"), "Where everything is kept.", path, unit="path", default_text="./forebay-data")
+    default_project: str = setting(
+        "default-project",
+        "The project of whatever names none.",
+        matching(r"[A-Za-z0-9][\w.-]{0,127}", "letters, digits, `_`, `.` and `-`, at most 128"),
+        unit="name",
+        aliases=("FOREBAY_DEFAULT_PROJECT_ID", "DEFAULT_PROJECT_ID"),
+    )
+    environment: str = setting(
+        "development",
+        "The name of this deployment.",
+        matching(r"[^\x00-\x1f]{1,128}", "one line of text"),
+        unit="name",
+        aliases=("ENVIRONMENT",),
+    )
+    log_level: str = setting(
+        "INFO",
+        "The least severe messages that `forebay up` logs.",
+        one_of("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL", upper=True),
+        unit="level",
+        aliases=("LOG_LEVEL",),
+    )
+    server: ServerSettings = field(default_factory=ServerSettings)
+    intake: IntakeSettings = field(default_factory=IntakeSettings)
+    reading: ReadingSettings = field(default_factory=ReadingSettings)
+    chunking: ChunkingSettings = field(default_factory=ChunkingSettings)
+    embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
+    engine: EngineSettings = field(default_factory=EngineSettings)
+    database: DatabaseSettings = field(default_factory=DatabaseSettings)
+
+    # setting name -> `environment NAME`, `.env` or `command line`; what is absent has its default
+    origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)
+    warnings: tuple[str, ...] = field(default=(), compare=False, repr=False)  # about variables that set nothing
+
+    def origin(self, name: str) -> str:
+        """Where the value of the setting `name` comes from."""
+        return self.origins.get(name, "default")
+
+
+def leaves() -> Iterator[Leaf]:
+    """Every setting, in the order of the tree."""
+    for entry in dataclasses.fields(Settings):
+        if METADATA_KEY in entry.metadata:
+            yield Leaf(name=entry.name, group="", **entry.metadata[METADATA_KEY])
+    for entry in dataclasses.fields(Settings):
+        if dataclasses.is_dataclass(entry.default_factory):
+            for below in dataclasses.fields(entry.default_factory):
+                yield Leaf(name=below.name, group=entry.name, **below.metadata[METADATA_KEY])
