@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from forebay.server import bounds
-from tests.integration.http_api import Api, http_api
+from tests.integration.http_api import http_api
 
 KEYED = [
     ("GET", "/documents"),
@@ -110,12 +110,12 @@ async def test_unknown_routes_and_methods_are_problems(tmp_path: Path) -> None:
 
 
 async def test_an_unexpected_error_is_logged_and_tells_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    async with http_api(tmp_path) as api:
-
-        async def broken(repair: bool) -> dict[str, object]:
+    class Broken:
+        async def index(self, repair: bool) -> dict[str, object]:
             raise RuntimeError("the password is swordfish")
 
-        api.parts.checks.index = broken  # type: ignore[method-assign,assignment]
+    async with http_api(tmp_path) as api:
+        api.replace("checks", Broken())
         with caplog.at_level(logging.ERROR):
             answer = await api.client.get("/check/index", headers={"X-Correlation-ID": "find-me"})
         assert (answer.status_code, answer.json()["code"]) == (500, "internal")
@@ -154,29 +154,24 @@ async def test_a_compressed_body_is_refused(tmp_path: Path) -> None:
 async def test_more_requests_than_can_be_handled_are_sent_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "REQUEST_LIMIT", 2)
 
-    async def waiting(api: Api) -> httpx.Response:
-        release = asyncio.Event()
-        entered = asyncio.Event()
+    entered: asyncio.Queue[None] = asyncio.Queue()
+    release = asyncio.Event()
 
-        async def slow(repair: bool) -> dict[str, object]:
-            entered.set()
+    class Slow:
+        async def index(self, repair: bool) -> dict[str, object]:
+            entered.put_nowait(None)
             await release.wait()
             return {"ok": True, "checked": {}, "problems": []}
 
-        api.parts.checks.index = slow  # type: ignore[method-assign,assignment]
-        first = asyncio.create_task(api.client.get("/check/index"))
-        await entered.wait()
-        entered.clear()
-        second = asyncio.create_task(api.client.get("/check/index"))
-        await entered.wait()
+    async with http_api(tmp_path) as api:
+        api.replace("checks", Slow())
+        slow = [asyncio.create_task(api.client.get("/check/index")) for _ in range(2)]
+        for _ in slow:
+            await entered.get()
         refused = await api.client.get("/health")
         release.set()
-        assert [(await each).status_code for each in (first, second)] == [200, 200]
+        assert [(await each).status_code for each in slow] == [200, 200]
         assert (await api.client.get("/health")).status_code == 200
-        return refused
-
-    async with http_api(tmp_path) as api:
-        refused = await waiting(api)
         assert (refused.status_code, refused.json()["code"]) == (503, "too_many_requests")
         assert refused.headers["Retry-After"]
 
@@ -184,7 +179,7 @@ async def test_more_requests_than_can_be_handled_are_sent_away(tmp_path: Path, m
 async def test_a_body_that_stops_coming_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "RECEIVE_TIMEOUT_SECONDS", 0.05)
 
-    async def stalled():  # type: ignore[no-untyped-def]
+    async def stalled() -> AsyncIterator[bytes]:
         yield b"half"
         await asyncio.Event().wait()
 

@@ -194,7 +194,6 @@ async def test_a_body_over_the_limit_is_refused_while_it_streams(tmp_path: Path)
 
 async def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> None:
     async with http_api(tmp_path) as api:
-        application = api.client._transport.app  # type: ignore[attr-defined]
         messages = iter(({"type": "http.request", "body": b"half", "more_body": True}, {"type": "http.disconnect"}))
         sent: list[object] = []
 
@@ -208,14 +207,14 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> 
             "type": "http", "method": "POST", "path": "/documents", "raw_path": b"/documents", "query_string": b"name=a.md", "http_version": "1.1",
             "headers": [(b"host", b"127.0.0.1"), (b"x-api-key", api.admin_key.encode())], "scheme": "http", "server": ("127.0.0.1", 80),
         }  # fmt: skip
-        await application(scope, receive, send)
+        await api.asgi(scope, receive, send)
         assert sent == []
         assert (await api.client.get("/documents/summary")).json()["arrivals"] == 0
         assert [path.name for path in (tmp_path / "containers").rglob("*") if path.is_file()] == []
 
 
 async def test_a_long_poll_ends_with_its_time_or_when_the_server_stops(tmp_path: Path) -> None:
-    async with http_api(tmp_path, stop_deadline_seconds=0) as api:
+    async with http_api(tmp_path) as api:
         never = asyncio.Event()
         api.parts.embedder.embed = lambda texts: never.wait()  # type: ignore[method-assign,assignment,return-value]
         accepted = (await api.client.post("/documents", params={"name": "a.md"}, content="text")).json()

@@ -4,8 +4,27 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
+from forebay import __version__
+from forebay.pipeline.embedders.mock import MockEmbedder
 from tests.integration.http_api import http_api
+
+
+class ScriptedChecks:
+    """Checks that remember how they were called."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, bool]] = []
+
+    async def index(self, repair: bool) -> dict[str, Any]:
+        self.calls.append(("index", repair))
+        return {"ok": True, "checked": {"chunks": 3}, "problems": []}
+
+    async def history(self, repair: bool) -> dict[str, Any]:
+        self.calls.append(("history", repair))
+        problem = {"code": "version_differs", "document_id": "d", "message": "it differs"}
+        return {"ok": False, "checked": {"events": 5}, "problems": [problem]}
 
 
 async def test_health_needs_no_key_and_ignores_a_bad_one(tmp_path: Path) -> None:
@@ -15,7 +34,7 @@ async def test_health_needs_no_key_and_ignores_a_bad_one(tmp_path: Path) -> None
                 answer = await stranger.get("/health")
                 assert answer.status_code == 200
                 assert set(answer.json()) >= {"status", "service", "version", "timestamp"}
-                assert (answer.json()["status"], answer.json()["service"], answer.json()["version"]) == ("healthy", "forebay", "1.2.3")
+                assert (answer.json()["status"], answer.json()["service"], answer.json()["version"]) == ("healthy", "forebay", __version__)
                 assert not answer.json().get("services")
                 for path in ("/", "/health/live", "/health/ready", "/docs", "/openapi.json"):
                     assert (await stranger.get(path)).status_code == 200
@@ -48,7 +67,7 @@ async def test_documents_of_another_model_ask_for_a_new_index(tmp_path: Path) ->
     async with http_api(tmp_path) as api:
         await api.upload("a.md", "text")
         assert (await api.client.get("/health")).json()["message"] is None
-        api.parts.embedder.model_id = "another-model"  # type: ignore[misc]
+        api.replace("embedder", MockEmbedder(dimensions=32))
         health = (await api.client.get("/health")).json()
         assert health["status"] == "degraded"
         assert "re-index" in health["message"]
@@ -94,11 +113,21 @@ async def test_the_description_tells_of_answers_and_errors(tmp_path: Path) -> No
 
 async def test_checks_repair_only_by_post(tmp_path: Path) -> None:
     async with http_api(tmp_path) as api:
+        checks = ScriptedChecks()
+        api.replace("checks", checks)
         assert (await api.client.get("/check/index")).json() == {"ok": True, "checked": {"chunks": 3}, "problems": []}
         assert (await api.client.get("/check/history")).json()["problems"][0]["code"] == "version_differs"
         assert (await api.client.get("/check/index/repair")).status_code == 405
         assert (await api.client.post("/check/index")).status_code == 405
         assert (await api.client.post("/check/index/repair")).status_code == 200
         assert (await api.client.post("/check/history/repair")).status_code == 200
-        calls = api.parts.checks.calls  # type: ignore[attr-defined]
-        assert calls == [("index", False), ("history", False), ("index", True), ("history", True)]
+        assert checks.calls == [("index", False), ("history", False), ("index", True), ("history", True)]
+
+
+async def test_the_real_checks_find_nothing_wrong(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        await api.upload("a.md", "some text")
+        for target in ("index", "history"):
+            answer = (await api.client.get(f"/check/{target}")).json()
+            assert (answer["ok"], answer["problems"]) == (True, [])
+            assert answer["checked"]

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+
 from forebay.database import Database, open_database
 from forebay.effects import SystemClock
 
@@ -59,7 +60,10 @@ async def test_a_read_sees_one_snapshot_whatever_is_written_meanwhile(tmp_path: 
         assert await database.readers.run(names) == ["a", "b"]
 
 
-@pytest.mark.parametrize("statement", ["INSERT INTO items VALUES ('x')", "DELETE FROM items", "CREATE TABLE other (x)", "PRAGMA user_version=5"])
+WRITES = ["INSERT INTO items VALUES ('x')", "DELETE FROM items", "CREATE TABLE other (x)", "PRAGMA user_version=5"]
+
+
+@pytest.mark.parametrize("statement", WRITES)
 async def test_a_reader_cannot_write(tmp_path: Path, statement: str) -> None:
     async with opened(tmp_path / "test.db", reader_count=1) as database:
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from forebay.database import Transaction
 from forebay.database.database import open_writer_connection
 from forebay.database.writer import BULK_BUDGET_SECONDS, GROUP_LIMIT_UNITS, ThreadWriter

@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+
 from forebay.durable import ActivityFailed, Failure, OrchestrationContext, RetryOptions, Task
 from forebay.durable.driver import Driver, Scheduled
 from forebay.durable.failures import MESSAGE_LIMIT_CHARACTERS, NonDeterministicError
@@ -266,9 +267,9 @@ def test_a_replay_that_schedules_something_else_is_told_both() -> None:
     driver = Story(orchestrator).driver
     recorded = Story(orchestrator).scheduled[0]
     driver.expect(0, "a", recorded.input_hash)
-    with pytest.raises(NonDeterministicError, match="'b' as task 0.*scheduled 'a'"):
+    with pytest.raises(NonDeterministicError, match=r"'b' as task 0.*scheduled 'a'"):
         driver.expect(0, "b", recorded.input_hash)
-    with pytest.raises(NonDeterministicError, match="'a' as task 1.*did not schedule"):
+    with pytest.raises(NonDeterministicError, match=r"'a' as task 1.*did not schedule"):
         driver.expect(1, "a", recorded.input_hash)
     with pytest.raises(NonDeterministicError, match="another input"):
         driver.expect(0, "a", "0000")

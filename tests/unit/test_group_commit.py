@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from forebay.database.database import open_writer_connection
 from forebay.database.group import GroupCommitter
 from forebay.database.transaction import Transaction
 from forebay.errors import ForebayError
-from hypothesis import given
-from hypothesis import strategies as st
 
 SCHEMA = {"test": ["CREATE TABLE items (name TEXT PRIMARY KEY); CREATE TABLE sizes (bytes BLOB)"]}
 
@@ -92,7 +93,11 @@ def test_a_failing_unit_leaves_no_trace_and_disturbs_no_neighbour(committer: Gro
     assert names(connection) == ["a", "c"]
 
 
-@pytest.mark.parametrize("error", [StopIteration(), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), type("Panic", (BaseException,), {})()])
+class Panic(BaseException):
+    """What an extension written in Rust raises when it panics."""
+
+
+@pytest.mark.parametrize("error", [StopIteration(), SystemExit(1), KeyboardInterrupt(), GeneratorExit(), Panic()])
 def test_a_unit_that_raises_what_a_future_cannot_carry_fails_alone(
     committer: GroupCommitter, connection: sqlite3.Connection, error: BaseException
 ) -> None:

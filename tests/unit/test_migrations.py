@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
 from forebay.database import migrate
 from forebay.database.database import open_writer_connection
 from forebay.errors import ForebayError

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from forebay.durable import RetryOptions
 from hypothesis import given
 from hypothesis import strategies as st
+
+from forebay.durable import RetryOptions
 
 OPTIONS = st.builds(
     RetryOptions,

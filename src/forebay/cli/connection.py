@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import httpx
 
 CONNECT_TIMEOUT_SECONDS = 5.0
+HEALTH_TIMEOUT_SECONDS = 10.0
 READ_TIMEOUT_SECONDS = 120.0  # far above the 20 s of a long poll
 
 
@@ -91,7 +92,7 @@ async def live_server(settings: Settings) -> str | None:
         return None
     try:
         async with _client(url, None) as client:
-            health = (await client.get("/health")).json()
+            health = (await client.get("/health", timeout=HEALTH_TIMEOUT_SECONDS)).json()
     except (httpx.HTTPError, httpx.InvalidURL, ValueError):
         return None
     # a number of a dead process may have been given to a stranger, who must not be sent the key

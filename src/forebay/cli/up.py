@@ -37,6 +37,7 @@ def up(
         level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
     )
 
+    logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts every change
     asyncio.run(_serve(settings))
 
 
