@@ -262,6 +262,7 @@ async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
         worker_count=settings.reading.parse_workers,
         timeout_seconds=settings.reading.parse_timeout_seconds,
         memory_bytes=settings.reading.parse_memory_bytes,
+        scratch_directory=data_dir / "parser-scratch",
     )
     embedder = make_embedder(settings)
     try:

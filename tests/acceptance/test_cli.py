@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,14 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 def forebay(*arguments: str, cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
     return subprocess.run([FOREBAY, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+
+
+def until(is_so: Callable[[], bool], *, seconds: float = 30) -> None:
+    """Look until something is so."""
+    deadline = time.monotonic() + seconds
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def median_seconds(command: list[str]) -> float:
@@ -103,3 +114,116 @@ def test_doctor_fails_when_the_data_directory_cannot_be(tmp_path: Path, environm
     done = forebay("doctor", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
     assert "FAIL  data directory" in done.stdout
+
+
+def test_a_folder_is_put_found_and_cited(tmp_path: Path, environment: dict[str, str]):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    (notes / "turbines.md").write_text("# Turbines\n\nA forebay is the pool in front of a turbine.\n", encoding="utf-8")
+    (notes / "empty.md").touch()
+    (notes / "\x1b[2Jevil.md").write_text("penstock\n", encoding="utf-8")
+    put = forebay("put", "notes", cwd=tmp_path, environment=environment)
+    assert put.returncode == 0, put.stderr
+    assert put.stdout.startswith("3 files: 2 indexed, 1 skipped, 2 chunks in ")
+    assert "notes/empty.md" in put.stdout
+
+    found = forebay("search", "pool in front of a turbine", "--mode", "text", "-k", "1", cwd=tmp_path, environment=environment)
+    assert found.stdout.startswith(" 1. notes/turbines.md:1-3 ")
+    listed = forebay("documents", "list", cwd=tmp_path, environment=environment).stdout
+    assert "\x1b" not in listed
+    assert r"notes/\x1b[2Jevil.md" in listed
+    shown = forebay("documents", "show", "notes/empty.md", cwd=tmp_path, environment=environment)
+    assert "skipped (empty: " in shown.stdout
+    assert "DocumentSkipped" in shown.stdout
+    assert forebay("check", cwd=tmp_path, environment=environment).returncode == 0
+    assert "2 indexed" in forebay(cwd=tmp_path, environment=environment).stdout
+
+
+def test_a_failed_file_makes_put_fail_and_the_others_are_stored(tmp_path: Path, environment: dict[str, str]):
+    (tmp_path / "large.txt").write_bytes(b"x" * (2 << 20))
+    (tmp_path / "small.txt").write_text("small", encoding="utf-8")
+    done = forebay("put", "large.txt", "small.txt", "--json", cwd=tmp_path, environment=environment | {"FOREBAY_MAX_BODY_MB": "1"})
+    body = json.loads(done.stdout)
+    assert done.returncode == 1
+    assert {each["name"]: each["reason"] for each in body["documents"]} == {"large.txt": "body_too_large", "small.txt": None}
+
+
+def test_commands_use_the_running_server_and_ctrl_c_stops_it(tmp_path: Path, environment: dict[str, str]):
+    watched = tmp_path / "watched"
+    watched.mkdir()
+    (watched / "a.md").write_text("penstock\n", encoding="utf-8")
+    server = subprocess.Popen([FOREBAY, "up", "--watch", "watched"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        announced = "".join(iter(server.stdout.readline, "  stop             Ctrl-C\n"))
+        url = json.loads((tmp_path / "data" / "server.json").read_text(encoding="utf-8"))["url"]
+        assert url in announced
+        assert str(watched) in announced
+        until(lambda: '"a.md"' in forebay("search", "penstock", "--json", cwd=tmp_path, environment=environment).stdout)
+        (tmp_path / "b.md").write_text("tailrace\n", encoding="utf-8")
+        assert forebay("put", "b.md", cwd=tmp_path, environment=environment).returncode == 0
+        assert url in forebay(cwd=tmp_path, environment=environment).stdout
+        second = forebay("up", cwd=tmp_path, environment=environment)
+        assert second.returncode == 3
+        assert "Traceback" not in second.stderr
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+    assert not (tmp_path / "data" / "server.json").exists()
+    assert "2 indexed" in forebay(cwd=tmp_path, environment=environment).stdout
+
+
+def test_a_data_directory_that_another_process_holds_is_not_available(tmp_path: Path, environment: dict[str, str]):
+    (tmp_path / "data").mkdir()
+    with (tmp_path / "data" / "forebay.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = forebay("search", "x", cwd=tmp_path, environment=environment)
+    assert (done.returncode, done.stdout) == (3, "")
+    assert done.stderr.startswith("error: ")
+    assert "hint: " in done.stderr
+
+
+def test_ctrl_c_in_put_says_what_is_stored_and_the_rest_can_follow(tmp_path: Path, environment: dict[str, str]):
+    many = tmp_path / "many"
+    many.mkdir()
+    for number in range(600):
+        (many / f"{number:04}.txt").write_text(f"note {number}\n", encoding="utf-8")
+    put = subprocess.Popen(
+        [FOREBAY, "put", "many"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    until(lambda: len(list((tmp_path / "data").glob("containers/*/*.txt"))) > 20)
+    put.send_signal(signal.SIGINT)
+    out, err = put.communicate(timeout=60)
+    assert (put.returncode, out) == (130, "")
+    assert "of 600 files are stored" in err
+    assert "Traceback" not in err
+    again = forebay("put", "many", cwd=tmp_path, environment=environment)
+    assert again.stdout.startswith("600 files: 600 indexed, 600 chunks in ")
+    assert forebay("check", cwd=tmp_path, environment=environment).returncode == 0
+
+
+def test_the_demo_indexes_a_folder_and_asks_it_three_questions(tmp_path: Path, environment: dict[str, str]):
+    notes = tmp_path / "notes"
+    notes.mkdir()
+    for topic in ("Turbines and pools", "Valves and gates", "Spillways and weirs"):
+        (notes / f"{topic.split()[0].lower()}.md").write_text(f"# {topic}\n\nAll about {topic.lower()}.\n", encoding="utf-8")
+    (notes / "picture.png").write_bytes(b"\x89PNG\r\n\x1a\n")
+    before = {path: path.read_bytes() for path in notes.iterdir()}
+    done = forebay("demo", "notes", cwd=tmp_path, environment=environment)
+    assert done.returncode == 0, done.stderr
+    assert "Indexed 3 documents, 3 chunks in " in done.stdout
+    assert "unsupported_type" in done.stdout
+    for number in (1, 2, 3):
+        assert f"Question {number}  " in done.stdout
+    assert "turbines.md:1-3" in done.stdout
+    assert "\x1b" not in done.stdout + done.stderr
+    assert {path: path.read_bytes() for path in notes.iterdir()} == before
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["notes"]
+
+
+def test_a_demo_of_nothing_readable_fails(tmp_path: Path, environment: dict[str, str]):
+    (tmp_path / "void").mkdir()
+    done = forebay("demo", "void", cwd=tmp_path, environment=environment)
+    assert done.returncode == 1
+    assert "0 documents" in done.stdout

@@ -31,6 +31,8 @@ def misbehave(request: ParseRequest) -> Parsed:
                 Path(argument).touch()
             while True:
                 pass
+        case "overrun":
+            os.kill(os.getpid(), signal.SIGXCPU)
         case "allocate":
             bytearray(int(argument))
         case "complain":

@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.integration.http_api import http_api
 
 from forebay.server import bounds
-from tests.integration.http_api import http_api
 
 KEYED = [
     ("GET", "/documents"),
@@ -85,7 +85,9 @@ async def test_every_answer_carries_a_correlation_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize("brought", ["x" * 129, "", " ", "tab\there", b"\xe9"])
 async def test_a_correlation_id_that_cannot_be_kept_is_replaced(tmp_path: Path, brought: str | bytes) -> None:
     async with http_api(tmp_path) as api:
-        answer = await api.client.get("/health", headers=[(b"X-Correlation-ID", brought if isinstance(brought, bytes) else brought.encode())])
+        answer = await api.client.get(
+            "/health", headers=[(b"X-Correlation-ID", brought if isinstance(brought, bytes) else brought.encode())]
+        )
         assert len(answer.headers["X-Correlation-ID"]) == 32
 
 
@@ -131,7 +133,9 @@ async def test_this_machines_own_names_are_known(tmp_path: Path, host: str) -> N
         assert (await api.client.get("/health", headers={"Host": host})).status_code == 200
 
 
-@pytest.mark.parametrize("host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "192.168.0.7", "localhost@evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", "evil.example:8000", "127.0.0.1.evil.example", "", "192.168.0.7", "localhost@evil.example"]
+)
 async def test_a_rebound_name_is_refused(tmp_path: Path, host: str) -> None:
     async with http_api(tmp_path) as api:
         answer = await api.client.get("/documents", headers={"Host": host})
@@ -143,6 +147,12 @@ async def test_the_public_url_is_a_name_too(tmp_path: Path) -> None:
     async with http_api(tmp_path, public_url="https://forebay.example.org/api") as api:
         assert (await api.client.get("/health", headers={"Host": "forebay.example.org"})).status_code == 200
         assert (await api.client.get("/health", headers={"Host": "other.example.org"})).status_code == 421
+
+
+async def test_headers_beyond_the_limit_are_refused(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        answer = await api.client.get("/health", headers={"X-Long": "x" * bounds.HEADER_LIMIT_BYTES})
+        assert (answer.status_code, answer.json()["code"]) == (431, "headers_too_large")
 
 
 async def test_a_compressed_body_is_refused(tmp_path: Path) -> None:

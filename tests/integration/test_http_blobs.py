@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from tests.integration.http_api import Api, http_api
 
 PATH = "/containers/archive/blobs/folder/a b.html"

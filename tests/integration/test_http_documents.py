@@ -8,7 +8,6 @@ from pathlib import Path
 
 import httpx
 import pytest
-
 from tests.integration.http_api import http_api
 
 NOTES = "# Reservoirs\n\nThe forebay holds water for the turbine.\n\n# Gates\n\nA sluice gate closes within a minute.\n"
@@ -29,7 +28,7 @@ async def test_an_uploaded_document_can_be_followed_until_it_is_found(tmp_path: 
         assert document["instance_id"] == body["instance_id"]
         assert document["blob"]["container"] == "processed"
         assert document["fields"] == []
-        assert [event["type"] for event in document["events"]][0] == "DocumentUploaded"
+        assert document["events"][0]["type"] == "DocumentUploaded"
         assert "DocumentIndexed" in {event["type"] for event in document["events"]}
         assert {event["correlation_id"] for event in document["events"]} == {body["correlation_id"]}
         assert document["events"][0]["actor"] == "admin"
@@ -116,7 +115,9 @@ async def test_chunks_come_in_pages(tmp_path: Path) -> None:
         ordinals: list[int] = []
         cursor = None
         while True:
-            page = (await api.client.get(f"/documents/{document['id']}/chunks", params={"limit": 3} | ({"cursor": cursor} if cursor else {}))).json()
+            page = (
+                await api.client.get(f"/documents/{document['id']}/chunks", params={"limit": 3} | ({"cursor": cursor} if cursor else {}))
+            ).json()
             ordinals += [chunk["ordinal"] for chunk in page["chunks"]]
             assert len(page["chunks"]) <= 3
             cursor = page["next_cursor"]
@@ -141,7 +142,9 @@ async def test_the_summary_accounts_for_every_arrival(tmp_path: Path) -> None:
         assert (summary["documents"], summary["chunks"]) == (1, 1)
 
 
-@pytest.mark.parametrize("declared", ["application/x-www-form-urlencoded", "application/octet-stream", "Application/Octet-Stream; x=y", None])
+@pytest.mark.parametrize(
+    "declared", ["application/x-www-form-urlencoded", "application/octet-stream", "Application/Octet-Stream; x=y", None]
+)
 async def test_defaults_of_clients_count_as_no_declared_type(tmp_path: Path, declared: str | None) -> None:
     async with http_api(tmp_path) as api:
         headers = {"Content-Type": declared} if declared else {}
@@ -204,9 +207,16 @@ async def test_a_client_that_goes_away_leaves_nothing_behind(tmp_path: Path) -> 
             sent.append(message)
 
         scope = {
-            "type": "http", "method": "POST", "path": "/documents", "raw_path": b"/documents", "query_string": b"name=a.md", "http_version": "1.1",
-            "headers": [(b"host", b"127.0.0.1"), (b"x-api-key", api.admin_key.encode())], "scheme": "http", "server": ("127.0.0.1", 80),
-        }  # fmt: skip
+            "type": "http",
+            "http_version": "1.1",
+            "scheme": "http",
+            "server": ("127.0.0.1", 80),
+            "method": "POST",
+            "path": "/documents",
+            "raw_path": b"/documents",
+            "query_string": b"name=a.md",
+            "headers": [(b"host", b"127.0.0.1"), (b"x-api-key", api.admin_key.encode())],
+        }
         await api.asgi(scope, receive, send)
         assert sent == []
         assert (await api.client.get("/documents/summary")).json()["arrivals"] == 0
@@ -264,7 +274,12 @@ async def test_time_travel_is_refused_until_it_exists(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("path", "field"),
-    [("/documents?limit=0", "limit"), ("/documents?limit=1001", "limit"), ("/documents?status=lost", "status"), ("/documents/x?wait_seconds=61", "wait_seconds")],
+    [
+        ("/documents?limit=0", "limit"),
+        ("/documents?limit=1001", "limit"),
+        ("/documents?status=lost", "status"),
+        ("/documents/x?wait_seconds=61", "wait_seconds"),
+    ],
 )
 async def test_a_bad_parameter_is_named(tmp_path: Path, path: str, field: str) -> None:
     async with http_api(tmp_path) as api:

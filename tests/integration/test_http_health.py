@@ -6,9 +6,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from tests.integration.http_api import http_api
+
 from forebay import __version__
 from forebay.pipeline.embedders.mock import MockEmbedder
-from tests.integration.http_api import http_api
 
 
 class ScriptedChecks:

@@ -23,11 +23,13 @@ import asyncio, sys
 from pathlib import Path
 from forebay.app import open_forebay
 from forebay.errors import ForebayError
+from forebay.server import serve as module
 from forebay.server.serve import serve
 from forebay.settings import load_settings
 
 async def main(data_dir, port, *more):
     given = {"data_dir": Path(data_dir), "embedder": "mock", "port": port, **dict(each.split("=", 1) for each in more)}
+    module.IDLE_TIMEOUT_SECONDS = float(given.pop("idle_seconds", 30))
     async with open_forebay(load_settings({}, given, env_file=None)) as program:
         await serve(program.asgi, program.parts, ready=lambda url: print(url, flush=True))
 
@@ -90,6 +92,14 @@ def eventually(condition: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
+def begin_upload(server: Running, connection: socket.socket) -> None:
+    """Send the first 5 of 9 bytes of a document; the server is reading it when this returns."""
+    head = f"POST /documents?name=a.md HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {server.key}\r\nContent-Length: 9\r\n"
+    connection.sendall(head.encode() + b"Expect: 100-continue\r\n\r\n")
+    assert connection.recv(1000).startswith(b"HTTP/1.1 100 ")
+    connection.sendall(b"some ")
+
+
 def answer_of(connection: socket.socket) -> bytes:
     """Everything until the server closes."""
     received = b""
@@ -130,9 +140,7 @@ def test_what_was_uploaded_is_there_after_a_restart_with_the_same_key(tmp_path: 
 
 def test_an_upload_under_way_is_finished_before_the_stop(tmp_path: Path) -> None:
     with running(tmp_path) as server, server.raw() as connection:
-        head = f"POST /documents?name=a.md HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {server.key}\r\nContent-Length: 9\r\n\r\n"
-        connection.sendall(head.encode() + b"some ")
-        eventually(lambda: any((tmp_path / "containers" / ".uploads").iterdir()) or _is_reading(server))
+        begin_upload(server, connection)
         server.process.send_signal(signal.SIGTERM)
         eventually(lambda: not (tmp_path / "server.json").exists())
         connection.sendall(b"text")
@@ -143,18 +151,14 @@ def test_an_upload_under_way_is_finished_before_the_stop(tmp_path: Path) -> None
 
 def test_a_request_that_does_not_end_is_given_up_at_the_deadline(tmp_path: Path) -> None:
     with running(tmp_path, "stop_deadline_seconds=1") as server, server.raw() as connection:
-        head = f"POST /documents?name=a.md HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {server.key}\r\nContent-Length: 9\r\n\r\n"
-        connection.sendall(head.encode() + b"some ")
-        eventually(lambda: _is_reading(server))
+        begin_upload(server, connection)
         assert server.stop() == 0
         assert not any((tmp_path / "containers" / "incoming").iterdir())
 
 
 def test_a_second_signal_ends_the_process_at_once(tmp_path: Path) -> None:
     with running(tmp_path) as server, server.raw() as connection:
-        head = f"POST /documents?name=a.md HTTP/1.1\r\nHost: 127.0.0.1\r\nX-API-Key: {server.key}\r\nContent-Length: 9\r\n\r\n"
-        connection.sendall(head.encode() + b"some ")
-        eventually(lambda: _is_reading(server))
+        begin_upload(server, connection)
         server.process.send_signal(signal.SIGINT)
         eventually(lambda: not (tmp_path / "server.json").exists())
         assert server.stop(signal.SIGINT) == -signal.SIGINT
@@ -178,11 +182,12 @@ def test_other_machines_are_let_in_only_with_a_key_of_ones_own(tmp_path: Path) -
             assert client.get("/documents", headers={"X-API-Key": "k" * 32}).status_code == 200
 
 
-def test_what_is_no_http_and_headers_without_end_are_problems(tmp_path: Path) -> None:
+def test_what_is_no_http_is_a_problem_too(tmp_path: Path) -> None:
+    endless_head = b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 40_000
     with running(tmp_path) as server:
-        for request in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Long: " + b"x" * 40_000):
+        for request in (b"\x16\x03\x01\x02\x00\x01\r\n\r\n", endless_head):
             with server.raw() as connection:
-                connection.sendall(request + b"\r\n\r\n")
+                connection.sendall(request)
                 head, _, body = answer_of(connection).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 400 ")
             assert b"x-correlation-id: " in head.lower()
@@ -198,6 +203,23 @@ def test_a_client_that_sends_too_much_reads_why(tmp_path: Path, has_length: bool
         assert client.get("/documents/summary").json()["arrivals"] == 0
 
 
+@pytest.mark.parametrize("begun", [b"", b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Slow: "])
+def test_a_connection_without_a_request_is_closed(tmp_path: Path, begun: bytes) -> None:
+    with running(tmp_path, "idle_seconds=0.2") as server, server.raw() as connection:
+        connection.sendall(begun)
+        assert answer_of(connection) == b""
+
+
+def test_a_connection_with_a_slow_request_is_left_open(tmp_path: Path) -> None:
+    with running(tmp_path, "idle_seconds=0.2") as server, server.raw() as connection, server.client() as client:
+        begin_upload(server, connection)
+        started = time.monotonic()
+        while time.monotonic() - started < 0.8:
+            client.get("/health").raise_for_status()
+        connection.sendall(b"text")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 202 ")
+
+
 def test_a_download_can_be_left_early(tmp_path: Path) -> None:
     content = os.urandom(8 << 20)
     with running(tmp_path) as server, server.client() as client:
@@ -206,9 +228,3 @@ def test_a_download_can_be_left_early(tmp_path: Path) -> None:
             next(answer.iter_raw())
         assert client.get("/containers/archive/blobs/big").content == content
         assert server.stop() == 0
-
-
-def _is_reading(server: Running) -> bool:
-    """Whether the server has the request that another connection has begun: it would otherwise have nothing to wait for."""
-    time.sleep(0.2)
-    return True

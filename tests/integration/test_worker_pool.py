@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -150,6 +151,23 @@ async def test_a_hanging_parser_is_killed_and_the_files_behind_it_are_parsed(com
         assert text_of(await behind) == "behind"
 
 
+async def test_the_kernel_ends_a_task_that_uses_more_cpu_time_than_its_limit() -> None:
+    ours, theirs = socket.socketpair()
+    arguments = [sys.executable, "-m", MISBEHAVING, str(512 * MEBIBYTE), "1", str(os.getpid())]
+    environment = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    with ours, theirs, subprocess.Popen(arguments, stdin=theirs, env=environment) as worker:
+        ours.sendall(frame(request("spin")))
+        try:
+            assert worker.wait(timeout=30) == -signal.SIGXCPU
+        finally:
+            worker.kill()
+
+
+async def test_too_much_cpu_time_is_a_timeout() -> None:
+    async with pool_of() as pool:
+        assert await reason_of(pool.parse(request("overrun"))) == "parser_timeout"
+
+
 async def test_a_parser_over_its_memory_limit_fails_with_that_reason() -> None:
     async with pool_of(memory_bytes=200 * MEBIBYTE) as pool:
         parsings = [pool.parse(request(text)) for text in (f"allocate {400 * MEBIBYTE}", "behind")]
@@ -265,12 +283,14 @@ async def test_closing_ends_every_worker_fails_what_waits_and_leaves_no_zombie()
 
 async def test_a_worker_does_not_outlive_a_parent_that_was_killed(tmp_path: Path) -> None:
     spinning = tmp_path / "spinning"
+    scratch = f"__import__('pathlib').Path({str(tmp_path)!r})"
     program = (
         "import asyncio\n"
         "from tests.integration.test_worker_pool import request\n"
         "from forebay.pipeline.workers.pool import WorkerPool\n"
         "async def main():\n"
-        f"    pool = WorkerPool(worker_count=1, timeout_seconds=60, memory_bytes={512 * MEBIBYTE}, worker_module={MISBEHAVING!r})\n"
+        f"    pool = WorkerPool(worker_count=1, timeout_seconds=60, memory_bytes={512 * MEBIBYTE}, "
+        f"worker_module={MISBEHAVING!r}, scratch_directory={scratch})\n"
         "    await pool.parse(request('first'))\n"
         "    print(pool.process_ids[0], flush=True)\n"
         f"    await pool.parse(request('spin {spinning}'))\n"

@@ -15,7 +15,7 @@ import forebay
 from forebay.cli.connection import Connection, connect
 from forebay.cli.execution import FAILED, run
 from forebay.cli.options import settings_with
-from forebay.cli.output import bold, counted, dim, duration_text, print_facts, print_table, styled, visible
+from forebay.cli.output import bold, counted, dim, duration_text, print_facts, print_steps, print_table, styled, visible
 from forebay.cli.progress import Tally, progress
 from forebay.cli.put import print_unindexed
 from forebay.cli.questions import questions_from
@@ -28,9 +28,9 @@ POLL_SECONDS = 0.2
 HITS = 2
 OWN_FOLDERS = ("docs", "src")
 OWN_QUESTIONS = (
-    "Which files are left out because they may hold secrets?",
-    "How does an orchestrator continue after the process was killed?",
-    "How are full text and vector ranks fused into one result?",
+    "What stops a hostile file from crashing the program?",
+    "How is a file that is still growing kept from being read too early?",
+    "How are full text and vectors fused into one result?",
 )
 
 
@@ -52,6 +52,7 @@ def demo(
             data_dir=Path(temporary) / "forebay-data",
             watch=[root.resolve()],
             include=[f"/{name}/" for name in OWN_FOLDERS] if own else None,
+            exclude=["/src/forebay/cli/demo.py"] if own else None,  # the questions would find themselves
         )
         print(
             bold("Forebay demo") + f": every file in {visible(str(root.resolve()))}{' (docs and src)' if own else ''} becomes searchable."
@@ -160,7 +161,7 @@ async def _sample(connection: Connection) -> list[dict[str, Any]]:
 
 def _print_next(root: Path) -> None:
     print("\nWhat to try next:")
-    print_facts(
+    print_steps(
         [
             (f"forebay up --watch {visible(str(root))}", "the same, kept, and kept up to date"),
             ("forebay put FILE...", "send single files or folders"),

@@ -55,8 +55,8 @@ def dim(text: str) -> str:
 
 
 def width(stream: TextIO | None = None) -> int:
-    """The columns of the terminal; 100 where there is none."""
-    return shutil.get_terminal_size((100, 24)).columns if (stream or sys.stdout).isatty() else 100
+    """The columns of the terminal; 120 where there is none."""
+    return shutil.get_terminal_size((120, 24)).columns if (stream or sys.stdout).isatty() else 120
 
 
 def cell_width(text: str) -> int:
@@ -114,6 +114,14 @@ def print_facts(facts: Iterable[tuple[str, str]], *, indent: str = "  ") -> None
     longest = max((len(name) for name, _ in pairs), default=0)
     for name, value in pairs:
         print(f"{indent}{dim(name.ljust(longest))}  {value}".rstrip())
+
+
+def print_steps(steps: Iterable[tuple[str, str]]) -> None:
+    """Print commands to try, each with what it does. Both must be visible text."""
+    pairs = list(steps)
+    longest = max((len(command) for command, _ in pairs), default=0)
+    for command, effect in pairs:
+        print(f"  {command.ljust(longest)}  {dim(effect)}")
 
 
 def print_error(message: str, hint: str = "") -> None:

@@ -92,8 +92,13 @@ def excerpt(text: str, query: str, *, columns: int) -> list[str]:
     best = max(starts, key=lambda start: (sum(weights[start : start + EXCERPT_LINES]), sum(weights[start : start + 1]), -start))
     telling = [number for number in range(best, min(best + EXCERPT_LINES, len(lines))) if weights[number]]
     chosen = lines[telling[0] : telling[-1] + 1] if telling else lines[:EXCERPT_LINES]
-    margin = min((len(line) - len(line.lstrip()) for line in chosen), default=0)
-    return [_window(line[margin:], words, columns) for line in chosen]
+    # the first line of a chunk may have lost its indentation to the splitter
+    margin = min((_indentation(line) for line in chosen if line is not lines[0] or line[0] == " "), default=0)
+    return [_window(line[min(margin, _indentation(line)) :], words, columns) for line in chosen]
+
+
+def _indentation(line: str) -> int:
+    return len(line) - len(line.lstrip())
 
 
 def _words(query: str) -> list[str]:
@@ -102,11 +107,11 @@ def _words(query: str) -> list[str]:
 
 
 def _window(line: str, words: list[str], columns: int) -> str:
-    """The part of a long line around the first of the words."""
-    places = [place for word in words if (place := line.lower().find(word)) >= 0]
-    start = max(0, min(places, default=0) - columns // 3)
-    if start == 0 or len(line) <= columns:
+    """The part of a long line around the first of the words; its beginning where that shows the word."""
+    first = min((place for word in words if (place := line.lower().find(word)) >= 0), default=0)
+    if first < columns * 2 // 3 or len(line) <= columns:
         return clipped(line, columns)
+    start = first - columns // 3
     start = line.find(" ", start) + 1 or start
     return clipped("…" + line[start:], columns)
 

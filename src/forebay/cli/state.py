@@ -8,7 +8,7 @@ from forebay import __version__
 from forebay.cli.connection import connect, live_server
 from forebay.cli.execution import run
 from forebay.cli.options import settings_with
-from forebay.cli.output import bold, print_facts, size_text, visible
+from forebay.cli.output import bold, print_facts, print_steps, size_text, visible
 from forebay.errors import ForebayError
 from forebay.settings import Settings
 
@@ -56,4 +56,4 @@ async def _look(settings: Settings) -> tuple[str | None, dict[str, Any]]:
 
 def _next_steps(*steps: tuple[str, str]) -> None:
     print("\nNext:")
-    print_facts(steps)
+    print_steps(steps)

@@ -11,6 +11,7 @@ from forebay.errors import ForebayError
 from forebay.server.hosts import AllowedHosts
 from forebay.server.problems import problem
 
+HEADER_LIMIT_BYTES = 32 * 1024  # path, query and headers together
 REQUEST_LIMIT = 512  # at the same time; long polls and slow downloads included
 RECEIVE_TIMEOUT_SECONDS = 30.0  # between two pieces of a body
 SEND_TIMEOUT_SECONDS = 60.0  # until a client takes the next piece of an answer
@@ -55,6 +56,10 @@ class BoundsMiddleware:
                 "expected path and query to be percent-encoded UTF-8, got other bytes",
                 hint="Encode as UTF-8.",
                 status=422,
+            )
+        if _head_bytes(scope) > HEADER_LIMIT_BYTES:
+            return ForebayError(
+                "headers_too_large", f"expected at most {HEADER_LIMIT_BYTES} bytes of path, query and headers, got more", status=431
             )
         encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
         if encoding not in ("", "identity"):
@@ -114,6 +119,12 @@ def _impatient(send: Send) -> Send:
             await send(message)
 
     return send_in_time
+
+
+def _head_bytes(scope: Scope) -> int:
+    # the parser has its own limit, which counts only while the head is incomplete
+    size_bytes = len(scope.get("raw_path") or b"") + len(scope["query_string"])
+    return size_bytes + sum(len(name) + len(value) for name, value in scope["headers"])
 
 
 def _is_utf8(encoded: bytes) -> bool:

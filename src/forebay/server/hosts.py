@@ -45,7 +45,8 @@ def is_loopback(host: str) -> bool:
 def _name_of(host: str) -> str:
     host = host.strip().lower()
     if host.startswith("["):
-        return host[1:].partition("]")[0]
+        address, bracket, _ = host[1:].partition("]")
+        return address if bracket else ""
     return host.partition(":")[0].rstrip(".")
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from forebay.errors import ForebayError
 
 ANY = "*"
-_RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})")
+_RANGE = re.compile(r"bytes=([0-9]{0,18})-([0-9]{0,18})")
 _TAG = re.compile(r'"([!#-~]*)"|([!#-+\--~]+)')  # the quotes may be left out, as JSON answers have it
 
 

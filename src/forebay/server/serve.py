@@ -22,6 +22,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from forebay.effects import Effects
 from forebay.errors import ForebayError
+from forebay.server.bounds import HEADER_LIMIT_BYTES
 from forebay.server.correlation import HEADER
 from forebay.server.keys import check_binding
 from forebay.server.parts import Parts
@@ -32,7 +33,6 @@ from forebay.values.times import rfc3339
 log = logging.getLogger(__name__)
 
 RECORD_NAME = "server.json"
-HEADER_LIMIT_BYTES = 32 * 1024  # request line and headers together
 IDLE_TIMEOUT_SECONDS = 30.0  # for a connection on which no request is complete, however slowly bytes come
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 _BACKLOG = 1024
@@ -174,8 +174,10 @@ def _protocol(parts: Parts) -> type[H11Protocol]:
                 (HEADER, parts.effects.random.hex(16).encode()),
                 (b"connection", b"close"),
             ]
-            for event in (h11.Response(status_code=400, headers=headers), h11.Data(data=bytes(answer.body)), h11.EndOfMessage()):
-                self.transport.write(self.conn.send(event) or b"")
+            events = (h11.Response(status_code=400, headers=headers), h11.Data(data=bytes(answer.body)), h11.EndOfMessage())
+            with contextlib.suppress(h11.LocalProtocolError):  # an answer has begun already; closing is all that is left
+                for event in events:
+                    self.transport.write(self.conn.send(event) or b"")
             self.transport.close()
 
     return Connection

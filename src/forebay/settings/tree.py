@@ -14,27 +14,23 @@ from forebay.settings.parsers import Secret, container, flag, matching, number, 
 
 # exact, so that `secrets.py` is indexed
 SECRET_PATTERNS = (".git/", ".env*", "*.pem", "*.key", "id_rsa*", ".netrc", "credentials.json", ".aws/", ".ssh/")
+# what tools leave behind, by names that nobody gives to anything else: `venv/` may be a package
 NOISE_PATTERNS = (
     ".hg/",
     ".svn/",
     "node_modules/",
     ".venv/",
-    "venv/",
     "__pycache__/",
     "*.pyc",
-    "*.egg-info/",
     ".mypy_cache/",
     ".pytest_cache/",
     ".ruff_cache/",
     ".hypothesis/",
     ".tox/",
-    ".idea/",
-    ".cache/",
     ".DS_Store",
     "Thumbs.db",
     "*~",
     "*.swp",
-    "*.part",
     "*.crdownload",
     "~$*",
     "forebay-data/",

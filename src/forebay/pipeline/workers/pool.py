@@ -161,6 +161,7 @@ class WorkerPool:
         if self._scratch is None:
             self._temporary = tempfile.mkdtemp(prefix="forebay-parser-")
             self._scratch = Path(self._temporary)
+        self._scratch.mkdir(mode=0o700, parents=True, exist_ok=True)
         return self._scratch
 
 

@@ -122,14 +122,14 @@ async def get_document(
     """Show a document with its history."""
     document, events = await _look(parts, document_id, project)
     deadline = parts.effects.clock.monotonic() + wait_seconds
-    while document.status in _UNSETTLED and not parts.state.is_stopping:
+    while document.status in _UNSETTLED:
         remaining_seconds = deadline - parts.effects.clock.monotonic()
         if remaining_seconds <= 0:
             break
-        is_over = await _wait(parts, document.instance_id, remaining_seconds)
+        has_ended = await _wait(parts, document.instance_id, remaining_seconds)
         waited_for = document.instance_id
         document, events = await _look(parts, document_id, project)
-        if is_over and document.instance_id == waited_for:
+        if has_ended and document.instance_id == waited_for:
             break
     return json_answer(document_detail(document, events))
 
@@ -168,7 +168,7 @@ async def _look(parts: Parts, document_id: str, project: str) -> tuple[Document,
 
 
 async def _wait(parts: Parts, instance_id: str, seconds: float) -> bool:
-    """Wait for the end of an instance, of the time, or of the server; whether the instance is over."""
+    """Wait for the end of an instance, of the time, or of the server; whether the instance or the server has ended."""
     over = asyncio.create_task(parts.client.wait_for_completion(instance_id, seconds))
     stopping = asyncio.create_task(parts.state.stopping.wait())
     try:
@@ -183,7 +183,7 @@ async def _wait(parts: Parts, instance_id: str, seconds: float) -> bool:
     error = over.exception()
     if isinstance(error, ForebayError) and error.code == "instance_not_found":
         await parts.effects.clock.sleep(min(_LOOK_AGAIN_SECONDS, seconds))
-        return False
+        return parts.state.is_stopping
     if error is not None and not isinstance(error, TimeoutError):
         raise error
     return error is None
