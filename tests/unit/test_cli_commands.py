@@ -45,6 +45,7 @@ EVENT = {
     "correlation_id": "c1",
     "data": {"url": "u"},
 }
+FAILURE = EVENT | {"sequence": 2, "type": "DocumentFailed", "data": {"message": "the model is \x1b[1m gone"}}
 HIT = {
     "document_id": "d1",
     "name": "folder/a\x1b[2J.md",
@@ -97,7 +98,7 @@ class StandIn:
                     self.polls -= 1
                     return 200, DOCUMENT | {"status": "processing"}, []
                 reason = "too_large" if self.status == "skipped" else "embedding_failed" if self.status == "failed" else None
-                return 200, DOCUMENT | {"status": self.status, "reason": reason, "fields": {}, "events": [EVENT]}, []
+                return 200, DOCUMENT | {"status": self.status, "reason": reason, "fields": {}, "events": [EVENT, FAILURE]}, []
             case ("GET", ["documents", "d1", "chunks"]):
                 return (
                     200,
@@ -189,6 +190,13 @@ def test_put_fails_when_a_file_failed(api: StandIn, forebay: Any, tmp_path: Path
     body = json.loads(out)
     assert body["documents"][0]["reason"] == "embedding_failed"
     assert (body["summary"]["files"], body["summary"]["failed"]) == (1, 1)
+
+
+def test_put_tells_what_went_wrong_with_a_failed_file(api: StandIn, forebay: Any, tmp_path: Path):
+    (tmp_path / "a.md").write_text("text", encoding="utf-8")
+    api.status = "failed"
+    out = forebay("put", "a.md")[1]
+    assert "the model is \\x1b[1m gone; See the message; `forebay doctor` tests the embedder." in out
 
 
 def test_put_without_waiting_returns_what_was_accepted(api: StandIn, forebay: Any, tmp_path: Path):

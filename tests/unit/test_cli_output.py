@@ -115,13 +115,18 @@ def test_an_excerpt_always_fits_and_is_harmless(text: str, query: str, columns: 
 
 
 def test_questions_come_from_headings_then_symbols_then_sentences():
-    chunks = [
-        {"text": "def f(): pass", "symbol": "HttpServer.read_body"},
-        {"text": "# Install\n\n## Getting `started` quickly\n\nRun the installer and wait a moment.", "symbol": None},
-        {"text": "## Getting started quickly\n", "symbol": None},
+    documents = [
+        ("a.md", [{"text": "# Install\n\n## Getting `started` quickly\n", "symbol": None}]),
+        ("b.py", [{"text": "# flake8: noqa", "symbol": None}, {"text": "def f(): pass", "symbol": "HttpServer.read_body"}]),
+        ("c.md", [{"text": "# Getting started quickly\n\nRun the installer and wait a moment.", "symbol": None}]),
+        ("d.md", [{"text": "# Not needed any more", "symbol": None}]),
     ]
-    assert questions_from(chunks) == ["Getting started quickly", "http server read body", "Run the installer and wait a moment."]
+    assert questions_from(documents) == ["Getting started quickly", "read body", "Run the installer and wait a moment."]
+
+
+def test_a_short_name_is_asked_for_with_what_holds_it():
+    assert questions_from([("a.py", [{"text": "", "symbol": "pkg.HTTPServer.close"}])]) == ["http server close"]
 
 
 def test_documents_without_words_give_no_questions():
-    assert questions_from([{"text": "1 2 3", "symbol": None}]) == []
+    assert questions_from([("a.txt", [{"text": "1 2 3", "symbol": None}]), ("b.txt", [])]) == []

@@ -26,6 +26,8 @@ from forebay.values.reasons import REASONS
 
 POLL_SECONDS = 0.2
 HITS = 2
+SAMPLED_DOCUMENTS = 8
+SHOWN_FAILURES = 5
 OWN_FOLDERS = ("docs", "src")
 OWN_QUESTIONS = (
     "What stops a hostile file from crashing the program?",
@@ -59,9 +61,11 @@ def demo(
         )
         print(dim(f"Read-only there; everything it keeps is in {settings.data_dir.parent}, which goes away afterwards."), flush=True)
         indexed = run(_demo(settings, OWN_QUESTIONS if own else None))
-    _print_next(root)
     if not indexed:
+        print("\nNothing became searchable.")
+        print_steps([("forebay doctor", "find out what is wrong with this machine"), ("forebay demo DIR", "try another folder")])
         raise typer.Exit(FAILED)
+    _print_next(root)
 
 
 def _own_checkout() -> Path | None:
@@ -143,20 +147,20 @@ async def _report(connection: Connection, summary: dict[str, Any], *, opening_se
         rows = [
             (f"{count:,}", code, REASONS[code].meaning if code in REASONS else "") for code, count in summary["skipped_reasons"].items()
         ]
-        print_table(("SKIPPED", "REASON", "MEANING"), rows, right=(0,), indent="  ")
+        print_table(("FILES", "REASON", "MEANING"), rows, right=(0,), indent="  ")
     if outcomes.get("failed"):
-        listed = await connection.body("GET", "/documents", params={"status": "failed", "limit": 20})
-        print_unindexed(listed["documents"])
+        listed = await connection.body("GET", "/documents", params={"status": "failed", "limit": SHOWN_FAILURES})
+        print_unindexed([await connection.body("GET", f"/documents/{each['id']}") for each in listed["documents"]])
 
 
-async def _sample(connection: Connection) -> list[dict[str, Any]]:
-    """Chunks from documents all over the folder, a few of each."""
+async def _sample(connection: Connection) -> list[tuple[str, list[dict[str, Any]]]]:
+    """Documents from all over the folder, each with its name and its first chunks."""
     listed = (await connection.body("GET", "/documents", params={"status": "indexed", "limit": 1000}))["documents"]
-    chosen = listed[:: max(1, len(listed) // 6)][:6]
-    chunks: list[dict[str, Any]] = []
-    for document in chosen:
-        chunks += (await connection.body("GET", f"/documents/{document['id']}/chunks", params={"limit": 5}))["chunks"]
-    return chunks
+    chosen = listed[:: max(1, len(listed) // SAMPLED_DOCUMENTS)][:SAMPLED_DOCUMENTS]
+    return [
+        (document["name"], (await connection.body("GET", f"/documents/{document['id']}/chunks", params={"limit": 5}))["chunks"])
+        for document in chosen
+    ]
 
 
 def _print_next(root: Path) -> None:

@@ -256,11 +256,20 @@ def print_unindexed(documents: Sequence[dict[str, Any]]) -> None:
     for document in sorted(documents, key=lambda each: (each["status"], each["name"])):
         if document["status"] in ("skipped", "failed"):
             reason = str(document.get("reason") or "")
-            advice = REASONS[reason].remedy if reason in REASONS else str(document.get("message") or "")
+            remedy = REASONS[reason].remedy if reason in REASONS else ""
+            # the reason of a skipped file says enough; a failure has a story of its own
+            message = _message(document) if document["status"] == "failed" or not remedy else ""
+            advice = "; ".join(part for part in (message, remedy) if part)
             rows.append((document["status"], visible(str(document["name"])), reason, visible(advice)))
     if rows:
         print()
-        print_table(("STATUS", "NAME", "REASON", "WHAT TO DO"), rows)
+        print_table(("STATUS", "NAME", "REASON", "WHY, AND WHAT TO DO"), rows)
+
+
+def _message(document: dict[str, Any]) -> str:
+    """What the upload, or the newest event that tells, says about a failure."""
+    told = [event["data"]["message"] for event in document.get("events", ()) if "message" in event["data"]]
+    return str(document.get("message") or (told[-1] if told else ""))
 
 
 def _report_interruption(outcome: Outcome) -> None:

@@ -3,34 +3,48 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 _HEADING = re.compile(r"^#{1,6}\s+(.+?)\s*#*$", re.MULTILINE)
-_SENTENCE = re.compile(r"[^.!?\n]{20,160}[.!?](?=\s|$)")
+_SENTENCE = re.compile(r"[^\W\d_][^.!?\n]{20,160}[.!?](?=\s|$)")
+_WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+")
 
 
-def questions_from(chunks: Iterable[dict[str, Any]], *, count: int = 3) -> list[str]:
-    """At most `count` different questions: headings first, then symbols of code, then sentences, as the API gives chunks."""
-    headings: list[str] = []
-    symbols: list[str] = []
-    sentences: list[str] = []
-    for chunk in chunks:
-        text = str(chunk["text"])
-        headings += [title for title in _HEADING.findall(text) if len(title.split()) > 1]
-        if chunk.get("symbol"):
-            symbols.append(_words_of(str(chunk["symbol"])))
-        sentences += [found.strip() for found in _SENTENCE.findall(text)[:1]]
+def questions_from(documents: Iterable[tuple[str, Sequence[dict[str, Any]]]], *, count: int = 3) -> list[str]:
+    """At most `count` different questions, each from another document, which is its name and its chunks as the API gives them.
+
+    A question is a heading of a Markdown file, else the name of a function or class in words, else a sentence.
+    """
     chosen: list[str] = []
-    for candidate in (*headings, *(symbol for symbol in symbols if " " in symbol), *sentences, *symbols):
-        question = re.sub(r"[`*_\s]+", " ", candidate).strip()[:120]
-        if question and question.lower() not in (each.lower() for each in chosen):
+    for name, chunks in documents:
+        question = next((each for each in _candidates(name, chunks) if each.lower() not in (other.lower() for other in chosen)), None)
+        if question:
             chosen.append(question)
         if len(chosen) == count:
             break
     return chosen
 
 
-def _words_of(symbol: str) -> str:
-    """`HttpServer.read_body` as `http server read body`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|[._]+", " ", symbol).strip().lower()
+def _candidates(name: str, chunks: Sequence[dict[str, Any]]) -> Iterable[str]:
+    for chunk in chunks if name.lower().endswith((".md", ".markdown")) else ():
+        for heading in _HEADING.findall(str(chunk["text"])):
+            title = re.sub(r"[`*_\s]+", " ", heading).strip()[:120]
+            if " " in title:
+                yield title
+    for chunk in chunks:
+        symbol = _in_words(str(chunk.get("symbol") or ""))
+        if " " in symbol:
+            yield symbol
+    for chunk in chunks:
+        for sentence in _SENTENCE.findall(str(chunk["text"]))[:1]:
+            yield " ".join(sentence.split())
+
+
+def _in_words(symbol: str) -> str:
+    """`HttpServer.read_body` as `read body`, `HttpServer.close` as `http server close`."""
+    parts = symbol.split(".")
+    words = _WORD.findall(parts[-1])
+    if len(words) < 2:
+        words = [word for part in parts[-2:] for word in _WORD.findall(part)]
+    return " ".join(words).lower()

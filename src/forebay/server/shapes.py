@@ -209,7 +209,7 @@ class ServiceHealth:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HealthJson:
-    """How the program is. `services` is there for callers with a key."""
+    """How the program is. `services` is there for callers with a key, `message` where there is something to do."""
 
     status: Health
     service: str

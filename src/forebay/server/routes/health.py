@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import fields
 
 from fastapi import APIRouter, Response
 
@@ -61,7 +62,8 @@ async def health(parts: PartsOf, actor: KnownActor) -> Response:
         services=services if actor is not None else None,
         message=message,
     )
-    return json_answer(answer, status=503 if status == "unhealthy" else 200, headers={"Cache-Control": "no-store"})
+    body = {field.name: value for field in fields(answer) if (value := getattr(answer, field.name)) is not None}
+    return json_answer(body, status=503 if status == "unhealthy" else 200, headers={"Cache-Control": "no-store"})
 
 
 async def _services(parts: Parts, *, with_embedder: bool) -> dict[str, ServiceHealth]:
