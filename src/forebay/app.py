@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from forebay import __version__
@@ -16,8 +18,9 @@ from forebay.catalog import tables
 from forebay.catalog.history import check_history, repair_documents
 from forebay.data_directory import own_data_directory
 from forebay.database import Database, Migration, open_database
-from forebay.durable import DurableClient, DurableEngine, EngineLimits, Registry, RetryOptions, journal
+from forebay.durable import DurableEngine, EngineLimits, Registry, RetryOptions, journal
 from forebay.effects import Effects, real_effects
+from forebay.errors import ForebayError
 from forebay.intake.dispatch import Dispatcher
 from forebay.intake.excludes import Excludes
 from forebay.intake.intake import Intake
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RESTART_SECONDS = 5.0
+REST_SECONDS = 10.0  # how long a check waits for work under way
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,21 +69,31 @@ class Core:
 
     settings: Settings
     adapters: Adapters
-    client: DurableClient
+    engine: DurableEngine
     dispatcher: Dispatcher
     intake: Intake
+    reconciler: Reconciler
     watcher: Watcher
     search: Search
     pipeline: Pipeline
 
     async def index(self, repair: bool = False) -> dict[str, Any]:
         """Check the index, after mending it with `repair`; see `pipeline.verify`."""
-        found = await check_index(self.pipeline)
+        found = await self._check_index_at_rest()
         if not repair or found["ok"]:
             return found
         if await repair_index(self.pipeline, found["problems"], self.adapters.effects.random):
             await self.dispatcher.until_idle()
-        return await check_index(self.pipeline)
+        return await self._check_index_at_rest()
+
+    async def _check_index_at_rest(self) -> dict[str, Any]:
+        """What work under way has written in part looks like damage, so problems count only if they stay."""
+        deadline = self.adapters.effects.clock.monotonic() + REST_SECONDS
+        while True:
+            found = await check_index(self.pipeline)
+            if found["ok"] or not self.engine.live_count or self.adapters.effects.clock.monotonic() >= deadline:
+                return found
+            await self.adapters.effects.clock.sleep(0.2)
 
     async def history(self, repair: bool = False) -> dict[str, Any]:
         """Check the history, after mending the documents with `repair`; see `catalog.history`."""
@@ -95,11 +109,11 @@ def schemas() -> Mapping[str, Sequence[Migration]]:
     return {"durable": journal.schema(), "catalog": tables.schema()}
 
 
-def places(settings: Settings, blob_root: Any) -> list[Place]:
+def places(settings: Settings, blob_root: Path) -> list[Place]:
     """The intake container and the watched folders. Blobs are excluded by nothing: somebody put them there on purpose."""
     everything = Excludes(exclude=(), include=(), respect_gitignore=False)
     intake = settings.intake
-    chosen = Excludes(exclude=intake.exclude_patterns, include=intake.include, respect_gitignore=intake.respect_gitignore)
+    patterns = intake.exclude_patterns
     project = settings.default_project
     incoming = Place(
         project=project,
@@ -109,11 +123,25 @@ def places(settings: Settings, blob_root: Any) -> list[Place]:
         prefix=intake.prefix,
         excludes=everything,
     )
-    folders = [
-        Place(project=project, source=str(folder), root=folder, container=None, prefix="", excludes=chosen)
-        for folder in dict.fromkeys(each.resolve() for each in intake.watch)
-    ]
+    folders = []
+    for folder in dict.fromkeys(each.resolve() for each in intake.watch):
+        if folder.is_relative_to(settings.data_dir.resolve()):
+            raise ForebayError(
+                "invalid_setting",
+                f"{folder} cannot be watched: it is the data directory, or part of it",
+                hint="watch a folder of your own, or drop files into the intake container",
+            )
+        own = _own_data(folder, settings.data_dir.resolve())
+        excludes = Excludes(exclude=(*patterns, *own), include=intake.include, respect_gitignore=intake.respect_gitignore)
+        folders.append(Place(project=project, source=str(folder), root=folder, container=None, prefix="", excludes=excludes))
     return [incoming, *folders]
+
+
+def _own_data(folder: Path, data_dir: Path) -> list[str]:
+    """The pattern that keeps a folder's watch from indexing this program's own data directory below it."""
+    if not data_dir.is_relative_to(folder):
+        return []
+    return ["/" + re.sub(r"([*?\[\]\\!# ])", r"\\\1", data_dir.relative_to(folder).as_posix()) + "/"]
 
 
 @asynccontextmanager
@@ -138,7 +166,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         limits=EngineLimits(
             inflight_instances=settings.engine.inflight_instances,
             payload_bytes=settings.engine.payload_limit_bytes,
-            stop_deadline_seconds=settings.server.stop_deadline_seconds,
+            stop_deadline_seconds=settings.server.stop_deadline_seconds / 2,  # the server has the other half
         ),
     )
     dispatcher = Dispatcher(
@@ -177,9 +205,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         settle_seconds=settings.intake.settle_seconds,
         interval_seconds=settings.intake.reconcile_interval_seconds,
     )
-    search = Search(
-        database.readers, adapters.embedder, VectorIndex(adapters.embedder.model_id, adapters.embedder.dimensions)
-    )
+    search = Search(database.readers, adapters.embedder, VectorIndex(adapters.embedder.model_id, adapters.embedder.dimensions))
     await _continue_transaction_time(database)
     async with engine:
         background = [
@@ -190,9 +216,10 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
             yield Core(
                 settings=settings,
                 adapters=adapters,
-                client=engine.client,
+                engine=engine,
                 dispatcher=dispatcher,
                 intake=intake,
+                reconciler=reconciler,
                 watcher=watcher,
                 search=search,
                 pipeline=pipeline,
@@ -236,7 +263,7 @@ async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
                     blobs=adapters.blobs,
                     search=core.search,
                     embedder=adapters.embedder,
-                    client=core.client,
+                    client=core.engine.client,
                     keys=keys_of(settings, admin_key),
                     version=__version__,
                     times=core.pipeline.times,
@@ -255,9 +282,7 @@ async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
     data_dir = settings.data_dir.absolute()
     blobs = DirectoryBlobStore(data_dir / "containers", effects, intake_container=settings.intake.container)
     await blobs.open()
-    database = await open_database(
-        data_dir / "catalog.db", schemas(), clock=effects.clock, queue_limit=settings.database.queue_limit
-    )
+    database = await open_database(data_dir / "catalog.db", schemas(), clock=effects.clock, queue_limit=settings.database.queue_limit)
     parser = WorkerPool(
         worker_count=settings.reading.parse_workers,
         timeout_seconds=settings.reading.parse_timeout_seconds,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from program import running
 
 GOOD = "The good neighbour is indexed whatever happens next door."
@@ -74,8 +75,7 @@ def test_each_bad_file_ends_with_its_reason_and_its_neighbours_are_indexed(tmp_p
     (folder / "link.txt").symlink_to(outside)
     (folder / "inside.txt").symlink_to(folder / "good-1.txt")
     os.mkfifo(folder / "pipe.txt")
-    with open(os.fsencode(folder) + b"/caf\xe9.txt", "wb") as file:
-        file.write(b"a name that is not UTF-8")
+    Path(os.fsdecode(os.fsencode(folder) + b"/caf\xe9.txt")).write_bytes(b"a name that is not UTF-8")
     (folder / "loop").symlink_to(folder)
     with running(tmp_path / "data", watch=[folder]) as program:
         summary = program.settled(documents=30)

@@ -15,7 +15,10 @@ from forebay.app import Forebay, open_forebay
 from forebay.pipeline.embedders.mock import MockEmbedder
 from forebay.settings import load_settings
 
-PARAGRAPHS = [f"Paragraph {number}. " + f"The {word} of the pool turns the wheel of the mill once more. " * 12 for number, word in enumerate("abcdefgh")]
+PARAGRAPHS = [
+    f"Paragraph {number}. " + f"The {word} of the pool turns the wheel of the mill once more. " * 12
+    for number, word in enumerate("abcdefgh")
+]
 
 
 @asynccontextmanager
@@ -151,7 +154,7 @@ async def test_the_same_name_uploaded_twenty_times_at_once_ends_with_the_newest_
         assert sum(summary["outcomes"].values()) == summary["arrivals"] == 20
         outcomes = set()
         for each in accepted:
-            status = await program.core.client.wait_for_completion(each["instance_id"], 20)
+            status = await program.core.engine.client.wait_for_completion(each["instance_id"], 20)
             assert status.runtime_status == "Completed"
             outcomes.add(status.output["outcome"])
         assert outcomes <= {"indexed", "superseded"}

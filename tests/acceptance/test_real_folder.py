@@ -10,13 +10,23 @@ from typing import Any
 
 import httpx
 import pytest
+
 from program import Program, assert_sound, running
 
 PACKAGES = (
-    "asyncio collections concurrent ctypes curses dbm email encodings html http importlib json lib2to3 logging re sqlite3 tomllib turtledemo "
-    "urllib venv wsgiref xml xmlrpc zoneinfo"
+    "asyncio collections concurrent ctypes curses dbm email encodings html http importlib json lib2to3 logging re sqlite3 tomllib "
+    "turtledemo urllib venv wsgiref xml xmlrpc zoneinfo"
 ).split()
-LEFT_OUT = ("__pycache__", "tests", "test", "*.so", "cp[0-9]*", "iso8859*", "mac_*", "koi8*")  # character tables would be a third of the text
+LEFT_OUT = (
+    "__pycache__",
+    "tests",
+    "test",
+    "*.so",
+    "cp[0-9]*",
+    "iso8859*",
+    "mac_*",
+    "koi8*",
+)  # character tables would be a third of the text
 
 # what somebody would ask, and the file that answers it
 KNOWN_THINGS = {
@@ -39,9 +49,7 @@ def indexed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Program,
     directory = tmp_path_factory.mktemp("real")
     folder = directory / "library"
     for package in PACKAGES:
-        shutil.copytree(
-            Path(sysconfig.get_path("stdlib")) / package, folder / package, ignore=shutil.ignore_patterns(*LEFT_OUT)
-        )
+        shutil.copytree(Path(sysconfig.get_path("stdlib")) / package, folder / package, ignore=shutil.ignore_patterns(*LEFT_OUT))
     (folder / "broken.pdf").write_bytes(b"%PDF-1.7 nothing follows")
     (folder / "nothing.txt").write_bytes(b"")
     (folder / "test.bin").write_bytes(b"text, but who knows")

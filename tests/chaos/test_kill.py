@@ -17,7 +17,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
 
-from program import Program, assert_sound, running  # noqa: E402 - the folder is not a package
+from program import Program, assert_sound, running
 
 KILL_COUNT = int(os.environ.get("FOREBAY_TEST_KILLS", "20"))
 FILE_COUNT = 200
@@ -90,7 +90,9 @@ def test_every_file_is_indexed_exactly_once_whenever_the_program_is_killed(seed:
     with closing(sqlite3.connect(tmp_path / "data" / "catalog.db")) as connection:
         indexed = Counter(
             name
-            for (name,) in connection.execute("SELECT d.name FROM events e JOIN documents d ON d.id = e.document_id WHERE e.type = 'DocumentIndexed'")
+            for (name,) in connection.execute(
+                "SELECT d.name FROM events e JOIN documents d ON d.id = e.document_id WHERE e.type = 'DocumentIndexed'"
+            )
         )
     assert indexed == Counter(f"file-{number:03}.txt" for number in range(FILE_COUNT))
     left = [path.name for path in (tmp_path / "data" / "containers" / "incoming").rglob("*") if path.is_file()]

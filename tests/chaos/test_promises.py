@@ -13,7 +13,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "acceptance"))
 
-from program import FOREBAY, eventually, running  # noqa: E402 - the folder is not a package
+from program import FOREBAY, eventually, running
 
 UNSAFE = (sys.executable, str(Path(__file__).parents[1] / "acceptance" / "unsafe_server.py"))
 MARKER = "marker-5d2f6f0c"
@@ -56,13 +56,19 @@ def broken_promises(calls: list[str]) -> list[str]:
     that file that returned after it, and the answer must come in this order.
     """
     promises = {
-        "202 for the upload": (rf"pwrite64\((\d+), .*DocumentUploaded.*{MARKER}|pwrite64\((\d+), .*{MARKER}.*DocumentUploaded", r"HTTP/1\.1 202"),
+        "202 for the upload": (
+            rf"pwrite64\((\d+), .*DocumentUploaded.*{MARKER}|pwrite64\((\d+), .*{MARKER}.*DocumentUploaded",
+            r"HTTP/1\.1 202",
+        ),
         "status indexed": (r"pwrite64\((\d+), .*DocumentIndexed", r'\\"status\\":\\"indexed\\"'),
     }
     broken = []
     for promise, (fact, answer) in promises.items():
         written = next(((line, match) for line, call in enumerate(calls) if (match := re.search(fact, call))), None)
-        answered = next((line for line, call in enumerate(calls) if re.search(answer, call) and re.search(r"(sendto|write|sendmsg|writev)\(", call)), None)
+        answered = next(
+            (line for line, call in enumerate(calls) if re.search(answer, call) and re.search(r"(sendto|write|sendmsg|writev)\(", call)),
+            None,
+        )
         assert written is not None, f"no write of what {promise} promises was seen"
         assert answered is not None, f"no answer of {promise} was seen"
         line, match = written

@@ -99,11 +99,6 @@ async def run_until_crash(
     mine = asyncio.all_tasks() - others
     for task in mine:
         task.cancel()
-    # the graceful end of `live` waits for answers that never come
-    while pending := [task for task in mine if not task.done()]:
-        for task in pending:
-            task.cancel()
-        await asyncio.wait(pending, timeout=1)
     await asyncio.gather(*mine, return_exceptions=True)
     return None
 

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from tests.integration.durable_bench import Bench, open_engine, rows
 
 from forebay.database import Transaction
 from forebay.durable import ActivityFailed, DurableEngine, EngineLimits, OrchestrationContext, Registry, RetryOptions, Task
 from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import run_virtual
-from tests.integration.durable_bench import Bench, open_engine, rows
 
 Steps = Generator[Task, Any, Any]
 Result = TypeVar("Result")

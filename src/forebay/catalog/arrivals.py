@@ -27,7 +27,13 @@ _DOCUMENT_COLUMNS = "id project source name newest_arrival size_bytes content_ty
 _RECEIVED: ColumnClause[str] = literal_column("'received'")
 _inserted = upsert(documents).values(
     {name: bindparam(name) for name in _DOCUMENT_COLUMNS}
-    | {"status": _RECEIVED, "version_count": literal_column("0"), "chunk_count": literal_column("0"), "created_at": bindparam("now"), "updated_at": bindparam("now")}
+    | {
+        "status": _RECEIVED,
+        "version_count": literal_column("0"),
+        "chunk_count": literal_column("0"),
+        "created_at": bindparam("now"),
+        "updated_at": bindparam("now"),
+    }
 )
 _RECEIVE_DOCUMENT = _inserted.on_conflict_do_update(
     index_elements=[documents.c.id],
@@ -105,7 +111,8 @@ def _is_known(tx: Transaction, new: NewArrival) -> bool:
     if tx.execute("SELECT 1 FROM arrivals WHERE event_id = ?", (new.event_id,)).fetchone():
         return True
     newest = tx.execute(
-        "SELECT kind, etag FROM arrivals WHERE place = ? AND blob_name = ? ORDER BY sequence DESC LIMIT 1", (place_of(new), new.location.name)
+        "SELECT kind, etag FROM arrivals WHERE place = ? AND blob_name = ? ORDER BY sequence DESC LIMIT 1",
+        (place_of(new), new.location.name),
     ).fetchone()
     if newest is None:
         return False

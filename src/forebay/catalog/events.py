@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import bindparam, insert
 
 from forebay.catalog.tables import events
-from forebay.values.times import from_microseconds
 from forebay.database import Transaction
 from forebay.values.arrival import Arrival
 from forebay.values.document import DocumentEvent, EventType
+from forebay.values.times import from_microseconds
 
 _ALL = "document_id project type at actor correlation_id arrival_sequence data".split()
 _INSERT = insert(events).values({name: bindparam(name) for name in _ALL})

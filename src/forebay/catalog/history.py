@@ -95,7 +95,9 @@ def check_history(connection: sqlite3.Connection) -> dict[str, Any]:
         if versions.get(identity, {}) != told_versions:
             problems.append(_problem("versions_differ", identity, "the table of versions is not what the events tell"))
     missing = rebuilt.keys() - {row[0] for row in documents}
-    problems += [_problem("document_missing", identity, "the events tell of a document that the table does not have") for identity in missing]
+    problems += [
+        _problem("document_missing", identity, "the events tell of a document that the table does not have") for identity in missing
+    ]
     event_count = connection.execute("SELECT count(*) FROM events").fetchone()[0]
     checked = {"documents": len(documents), "versions": sum(len(each) for each in versions.values()), "events": event_count}
     return {"ok": not problems, "checked": checked, "problems": problems}

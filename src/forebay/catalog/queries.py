@@ -92,12 +92,13 @@ def list_documents(
     return found[:limit], next_cursor
 
 
-def chunks_of(connection: sqlite3.Connection, document_id: str) -> list[Chunk]:
-    """The chunks of a document's current version in order."""
+def chunks_of(connection: sqlite3.Connection, document_id: str, *, first_ordinal: int = 0, limit: int = -1) -> list[Chunk]:
+    """The chunks of a document's current version in order, at most `limit` of them unless that is negative."""
     rows = connection.execute(
         "SELECT c.ordinal, t.text, c.start, c.stop, c.first_line, c.last_line, c.symbol FROM documents d"
-        " JOIN chunks c ON c.version_id = d.current_version JOIN texts t ON t.id = c.text_id WHERE d.id = ? ORDER BY c.ordinal",
-        (document_id,),
+        " JOIN chunks c ON c.version_id = d.current_version JOIN texts t ON t.id = c.text_id WHERE d.id = ? AND c.ordinal >= ?"
+        " ORDER BY c.ordinal LIMIT ?",
+        (document_id, first_ordinal, limit),
     )
     return [
         Chunk(ordinal=ordinal, text=text, start=start, end=stop, first_line=first, last_line=last, symbol=symbol)
@@ -108,7 +109,7 @@ def chunks_of(connection: sqlite3.Connection, document_id: str) -> list[Chunk]:
 def summary(connection: sqlite3.Connection, project: str) -> dict[str, Any]:
     """How the arrivals of a project ended, and what is searchable."""
     outcomes: dict[str, int] = {}
-    reasons: dict[str, int] = {}
+    reasons: dict[str, dict[str, int]] = {"skipped": {}, "failed": {}}
     in_flight = 0
     for outcome, reason, count in connection.execute(
         "SELECT outcome, reason, count(*) FROM arrivals WHERE project = ? GROUP BY outcome, reason", (project,)
@@ -118,7 +119,7 @@ def summary(connection: sqlite3.Connection, project: str) -> dict[str, Any]:
             continue
         outcomes[outcome] = outcomes.get(outcome, 0) + count
         if reason is not None:
-            reasons[reason] = reasons.get(reason, 0) + count
+            reasons[outcome][reason] = count
     current, chunk_count = connection.execute(
         "SELECT count(*), coalesce(sum(chunk_count), 0) FROM documents WHERE project = ? AND current_version IS NOT NULL", (project,)
     ).fetchone()
@@ -126,7 +127,8 @@ def summary(connection: sqlite3.Connection, project: str) -> dict[str, Any]:
         "arrivals": in_flight + sum(outcomes.values()),
         "in_flight": in_flight,
         "outcomes": outcomes,
-        "skipped_reasons": reasons,
+        "skipped_reasons": reasons["skipped"],
+        "failed_reasons": reasons["failed"],
         "documents": current,
         "chunks": chunk_count,
     }
@@ -167,5 +169,7 @@ def _decode_cursor(cursor: str) -> tuple[str, str]:
     except ValueError:
         text = ""
     if len(text) < 24:
-        raise ForebayError("invalid_cursor", "the cursor is not one that a list has returned", hint="pass next_cursor unchanged", status=422)
+        raise ForebayError(
+            "invalid_cursor", "the cursor is not one that a list has returned", hint="pass next_cursor unchanged", status=422
+        )
     return text[24:], text[:24]

@@ -45,7 +45,8 @@ _INSERT_TEXT = (
 )
 _CHUNK_COLUMNS = "version_id ordinal start stop first_line last_line symbol".split()
 _INSERT_CHUNK = insert(chunks).values(
-    {name: bindparam(name) for name in _CHUNK_COLUMNS} | {"id": bindparam("id"), "text_id": bindparam("text_id"), "in_search": literal_column("1")}
+    {name: bindparam(name) for name in _CHUNK_COLUMNS}
+    | {"id": bindparam("id"), "text_id": bindparam("text_id"), "in_search": literal_column("1")}
 )
 _INSERT_SEARCH = "INSERT INTO chunk_search (rowid, text, context) VALUES (:id, :text, :context)"
 _INSERT_VECTOR = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forebay import __version__
-from forebay.cli.connection import connect, live_server
+from forebay.cli.connection import connect
 from forebay.cli.execution import run
 from forebay.cli.options import settings_with
 from forebay.cli.output import bold, print_facts, print_steps, size_text, visible
@@ -49,8 +49,8 @@ def show_state() -> None:
 
 
 async def _look(settings: Settings) -> tuple[str | None, dict[str, Any]]:
-    server = await live_server(settings)
     async with connect(settings) as connection:
+        server = str(connection.client.base_url) if connection.place == "server" else None
         return server, await connection.body("GET", "/documents/summary")
 
 

@@ -123,6 +123,9 @@ class DurableEngine:
                     hint="choose another instance id",
                     status=409,
                 )
+            # its first start may have been reported as failed and yet be durable
+            self._newest_key = max(self._newest_key, row.key)
+            self._make_room()
             return row
         is_next = self._admitted_key == self._newest_key == row.key - 1 and not self._is_admitting
         self._newest_key = max(self._newest_key, row.key)
@@ -157,6 +160,11 @@ class DurableEngine:
             waiters.discard(waiter)
             if not waiters and self._waiters.get(instance_id) is waiters:
                 del self._waiters[instance_id]
+
+    @property
+    def live_count(self) -> int:
+        """How many instances are in memory, moving or waiting for an activity."""
+        return len(self._runs)
 
     async def load(self, instance_id: str) -> InstanceRow | None:
         """What the journal says of an instance."""

@@ -82,7 +82,8 @@ class Reconciler:
 
     def _is_unsettled(self, entry: ScanEntry) -> bool:
         """Whether the file may still be growing. What is read later than this after its last change can be told from
-        any later change by its modification time (git's "racy" rule)."""
+        any later change by its modification time (git's "racy" rule).
+        """
         age_seconds = self._effects.clock.now().timestamp() - entry.stat.mtime_ns / 1e9
         return entry.problem is None and abs(age_seconds) < self._settle_seconds
 
@@ -116,7 +117,7 @@ class Reconciler:
 
 
 def printable(name: str) -> str:
-    """A file name as text that can be stored: bytes that are not UTF-8 show as `\\xNN`."""
+    r"""A file name as text that can be stored: bytes that are not UTF-8 show as `\xNN`."""
     return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 

@@ -11,15 +11,14 @@ import numpy as np
 
 from forebay.catalog import versions
 from forebay.catalog.arrivals import arrival_of
-from forebay.catalog.events import append_event
-from forebay.catalog.versions import WRITE_SLICE_CHUNKS, VersionFacts
-from forebay.database import Database, Transaction
+from forebay.database import Database
 from forebay.durable import Registry
 from forebay.errors import ForebayError
 from forebay.pipeline.embedders.port import Embedder
-from forebay.pipeline.parse import Parsed, Parser, ParseRequest
+from forebay.pipeline.parse import Parser, ParseRequest
 from forebay.pipeline.sources import Sources
 from forebay.pipeline.stage_times import StageTimes
+from forebay.pipeline.staging import Staging
 from forebay.pipeline.validate import accept
 from forebay.values.arrival import Arrival
 
@@ -60,6 +59,7 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
     """Register the activities under their names."""
     writer, readers = pipeline.database.writer, pipeline.database.readers
     limits, times, model = pipeline.limits, pipeline.times, pipeline.embedder.model_id
+    staging = Staging(writer, model, limits.recipe)
     activity = registry.activity(timeout_seconds=limits.activity_timeout_seconds)
 
     @activity
@@ -72,7 +72,7 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
 
         arrival, current, stale = await readers.run(look)
         if stale is not None:
-            await _discard(stale)
+            await staging.discard(stale)
         accept(
             arrival.name,
             arrival.content_type,
@@ -88,61 +88,8 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
         with times.measure("parse"):
             parsed = await pipeline.parser.parse(parse_request(arrival, content, limits))
         with times.measure("write"):
-            version, missing_count = await _stage(arrival, parsed, sha256, len(content))
+            version, missing_count = await staging.write(arrival, parsed, sha256, len(content))
         return {"unchanged": False, "version": version, "chunk_count": len(parsed.chunks), "missing_count": missing_count}
-
-    async def _stage(arrival: Arrival, parsed: Parsed, sha256: str, size_bytes: int) -> tuple[int, int]:
-        facts = VersionFacts(
-            model=model,
-            recipe=limits.recipe,
-            sha256=sha256,
-            size_bytes=size_bytes,
-            format=parsed.format,
-            language=parsed.language,
-            encoding=parsed.encoding,
-            is_encoding_guessed=parsed.encoding_guessed,
-            replaced_count=parsed.replaced_count,
-            chunk_count=len(parsed.chunks),
-        )
-        slices = [parsed.chunks[first : first + WRITE_SLICE_CHUNKS] for first in range(0, len(parsed.chunks), WRITE_SLICE_CHUNKS)]
-
-        def begin(tx: Transaction) -> int:
-            version = versions.stage_version(tx, arrival, facts)
-            versions.stage_chunks(tx, version, arrival.project, arrival.name, slices[0])
-            return version
-
-        def end(tx: Transaction, version: int) -> int:
-            append_event(
-                tx,
-                arrival,
-                "TextExtracted",
-                {
-                    "format": parsed.format,
-                    "encoding": parsed.encoding,
-                    "encoding_guessed": parsed.encoding_guessed,
-                    "replaced_characters": parsed.replaced_count,
-                    "chunks": len(parsed.chunks),
-                },
-            )
-            return versions.count_without_vector(tx.connection, version, model)
-
-        def whole(tx: Transaction) -> tuple[int, int]:
-            version = begin(tx)
-            return version, end(tx, version)
-
-        if len(slices) == 1:
-            return await writer.submit(whole, bulk=True)
-        version = await writer.submit(begin, bulk=True)
-        for each in slices[1:]:
-            await writer.submit(
-                lambda tx, part=each: versions.stage_chunks(tx, version, arrival.project, arrival.name, part),  # type: ignore[misc]
-                bulk=True,
-            )
-        return version, await writer.submit(lambda tx: end(tx, version), bulk=True)
-
-    async def _discard(version: int) -> None:
-        while not await writer.submit(lambda tx: versions.discard_staged(tx, version), bulk=True):
-            pass
 
     @registry.activity(concurrency=limits.embed_concurrency, timeout_seconds=limits.activity_timeout_seconds)
     async def embed(data: dict[str, int]) -> int:
@@ -169,7 +116,7 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
         """Remove what a given-up try has written invisibly."""
         stale = await readers.run(lambda connection: versions.staged_version(connection, sequence))
         if stale is not None:
-            await _discard(stale)
+            await staging.discard(stale)
 
     @activity
     async def retire_version(version: int) -> None:

@@ -126,6 +126,7 @@ class Summary:
     in_flight: int
     outcomes: dict[str, int]
     skipped_reasons: dict[str, int]
+    failed_reasons: dict[str, int]
     documents: int
     chunks: int
     excluded: int

@@ -58,8 +58,14 @@ REASONS: dict[str, Reason] = {
         _skip("outside_source", "A symbolic link leads out of the watched folder.", "Watch the folder that it leads to, or copy the file."),
         _skip("name_not_utf8", "The file's name is not valid UTF-8, so that nothing could cite it.", "Rename the file."),
         _skip("not_a_file", "The name belongs to a socket, a pipe or a device.", "Nothing to do; only regular files are read."),
-        _skip("corrupt", "The file is damaged: its format could not be parsed.", "Open it with the program that wrote it and save it again."),
-        _fail("parser_crashed", "The parser process died on this file.", "The file may be hostile or hit a parser's bug; convert it to another format."),
+        _skip(
+            "corrupt", "The file is damaged: its format could not be parsed.", "Open it with the program that wrote it and save it again."
+        ),
+        _fail(
+            "parser_crashed",
+            "The parser process died on this file.",
+            "The file may be hostile or hit a parser's bug; convert it to another format.",
+        ),
         _fail("parser_timeout", "The parser ran longer than its time limit.", "Raise `FOREBAY_PARSE_TIMEOUT_SECONDS`, or split the file."),
         _fail("parser_memory", "The parser needed more memory than its limit.", "Raise `FOREBAY_PARSE_MEMORY_MB`, or split the file."),
         _fail("embedding_failed", "The embedder failed on every try.", "See the message; `forebay doctor` tests the embedder."),

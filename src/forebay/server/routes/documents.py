@@ -139,12 +139,13 @@ async def get_chunks(parts: PartsOf, project: Project, document_id: DocumentId, 
     first = _ordinal(cursor)
 
     def read(connection: sqlite3.Connection) -> tuple[Document, list[Chunk]]:
-        return queries.find_document(connection, document_id, project), queries.chunks_of(connection, document_id)
+        return queries.find_document(connection, document_id, project), queries.chunks_of(
+            connection, document_id, first_ordinal=first, limit=limit + 1
+        )
 
     document, chunks = await parts.readers.run(read)
-    page = chunks[first : first + limit]
-    next_cursor = encode_cursor(str(first + limit)) if first + limit < len(chunks) else None
-    return json_answer(ChunkPage(chunks=[chunk_json(document, each) for each in page], next_cursor=next_cursor))
+    next_cursor = encode_cursor(str(first + limit)) if len(chunks) > limit else None
+    return json_answer(ChunkPage(chunks=[chunk_json(document, each) for each in chunks[:limit]], next_cursor=next_cursor))
 
 
 async def delete_document(parts: PartsOf, sender: SenderOf, document_id: DocumentId) -> Response:
