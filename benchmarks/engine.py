@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from forebay.durable import DurableEngine, OrchestrationContext, Registry, Task
+from forebay.durable import DurableEngine, EngineLimits, OrchestrationContext, Registry, Task
 from forebay.durable.journal import schema
 
 GROUP_LIMIT_WRITES = 500
@@ -166,8 +166,6 @@ async def run_bare(load: Load, path: Path) -> tuple[float, float]:
 
 
 async def run_engine(load: Load, path: Path) -> tuple[float, float]:
-    from forebay.durable import EngineLimits
-
     async with DurableEngine(registry, path, limits=EngineLimits(inflight_instances=load.concurrency)) as engine:
         name, value = ("fan_out", load.width) if load.width else ("six_activities", 1)
 
@@ -191,7 +189,7 @@ def fdatasync_per_second(directory: Path) -> float:
         count += 1
     took = time.perf_counter() - began
     os.close(descriptor)
-    os.unlink(directory / "fdatasync")
+    (directory / "fdatasync").unlink()
     return count / took
 
 

@@ -162,8 +162,7 @@ def run_reconcile(folder: Path, data: Path) -> dict[str, float]:
 
     async def run() -> dict[str, float]:
         async with open_forebay(settings) as program:
-            while not program.core.watcher.is_reconciled:  # noqa: ASYNC110 - a yardstick's own loop
-                await asyncio.sleep(0.01)
+            await program.until_idle()
             watched = places(settings, data / "containers")[1]
             seconds = []
             for _ in range(5):

@@ -240,6 +240,11 @@ class Forebay:
     asgi: FastAPI  # the HTTP API
     admin_key: str
 
+    async def until_idle(self) -> None:
+        """Return once every source has been compared with the catalog and every arrival has its outcome."""
+        await self.core.watcher.until_reconciled()
+        await self.core.dispatcher.until_idle()
+
 
 @asynccontextmanager
 async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:

@@ -169,7 +169,10 @@ async def test_a_file_dropped_into_incoming_is_indexed_and_moved(tmp_path: Path)
         (incoming / "contracts" / "lease.md").write_text("# Lease\n\nThe pool is leased.")
         document = (await until(client, {"contracts/lease.md": "indexed"}))["contracts/lease.md"]
         assert document["source"] == "incoming"
-        assert document["blob"]["container"] == "processed"
+        async with asyncio.timeout(20):  # the move follows the commit that makes it searchable
+            while document["blob"]["container"] != "processed":
+                document = (await client.get(f"/documents/{document['id']}?wait_seconds=5")).json()
+                await asyncio.sleep(0.02)
         assert document["blob"]["name"].endswith("_contracts/lease.md")
         assert [path for path in incoming.rglob("*") if path.is_file()] == []
         blob = await client.get(f"/containers/processed/blobs/{document['blob']['name']}")

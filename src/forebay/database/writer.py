@@ -40,7 +40,7 @@ class Writer(Protocol):
         ...
 
 
-_Entry = tuple[Unit, "asyncio.Future[Any]"]
+_Entry = tuple[Unit, "asyncio.Future[Any]", asyncio.Semaphore]
 
 
 class ThreadWriter:
@@ -66,16 +66,14 @@ class ThreadWriter:
         room = self._rooms[bulk]
         await room.acquire()
         answer: asyncio.Future[Result] = self._loop.create_future()
-        # not when the caller leaves: a unit whose caller was cancelled still takes its place in the queue
-        answer.add_done_callback(lambda _: room.release())
         with self._wake:
             if self._closing:
-                answer.cancel()
+                room.release()
                 raise database_unavailable(RuntimeError("the program is stopping"))
-            (self._bulk if bulk else self._journal).append((unit, answer))
+            (self._bulk if bulk else self._journal).append((unit, answer, room))
             self._wake.notify()
-        # a caller that goes away must not undo what its neighbours in the queue rely on: the unit runs anyway
-        return await asyncio.shield(answer)
+        # a caller that is cancelled cancels its answer alone: the unit keeps its place, and runs
+        return await answer
 
     async def close(self) -> None:
         with self._wake:
@@ -93,8 +91,13 @@ class ThreadWriter:
                     return
             group: list[_Entry] = []
             outcomes = self._committer.commit(self._units(group))
-            futures = [future for _, future in group]
-            self._loop.call_soon_threadsafe(answer_all, futures, outcomes)
+            self._loop.call_soon_threadsafe(self._settle, group, outcomes)
+
+    @staticmethod
+    def _settle(group: list[_Entry], outcomes: list[Any | BaseException]) -> None:
+        for _, _, room in group:
+            room.release()
+        answer_all([answer for _, answer, _ in group], outcomes)
 
     def _units(self, group: list[_Entry]) -> Iterator[Unit]:
         """Every journal unit that is waiting, then bulk units within their budget, and at least one of them.

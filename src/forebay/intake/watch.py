@@ -57,11 +57,16 @@ class Watcher:
         self._news = asyncio.Event()
         self._excluded: dict[str, int] = {}
         self._reconciled: set[str] = set()
+        self._all_reconciled = asyncio.Event()
 
     @property
     def is_reconciled(self) -> bool:
         """Whether every place has been compared completely since the start."""
-        return len(self._reconciled) == len(self._places)
+        return self._all_reconciled.is_set()
+
+    async def until_reconciled(self) -> None:
+        """Return once every place has been compared completely since the start."""
+        await self._all_reconciled.wait()
 
     @property
     def excluded_count(self) -> int:
@@ -132,3 +137,5 @@ class Watcher:
         if only is None:
             self._excluded[place.key] = found.excluded_count
             self._reconciled.add(place.key)
+            if len(self._reconciled) == len(self._places):
+                self._all_reconciled.set()

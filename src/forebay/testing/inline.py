@@ -80,7 +80,7 @@ class InlineWriter:
         if not self.crashed.done():
             (self._bulk if bulk else self._journal).append((unit, answer))
             self._schedule()
-        return await asyncio.shield(answer)
+        return await answer
 
     async def close(self) -> None:
         while not self._is_closed and (self._journal or self._bulk):
