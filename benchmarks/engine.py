@@ -49,9 +49,9 @@ def fan_out(context: OrchestrationContext) -> Generator[Task, Any, Any]:
 
 
 Write = tuple[str, tuple[Any, ...]]
-INSERT_INSTANCE = "INSERT INTO instances VALUES (?, ?, 'six_activities', 'Running', '1', NULL, ?, ?)"
-INSERT_FACT = "INSERT INTO history VALUES (?, ?, 'completed', ?, 'step', '0123456789abcdef', 1, ?, ?, '1')"
-END_INSTANCE = "UPDATE instances SET status = 'Completed', output = '1', updated_at = ? WHERE key = ?"
+INSERT_INSTANCE = "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_FACT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+END_INSTANCE = "UPDATE instances SET status = ?, output = ?, updated_at = ? WHERE key = ?"
 
 
 class BareJournal:
@@ -147,9 +147,12 @@ async def run_bare(load: Load, path: Path) -> tuple[float, float]:
 
     async def run(number: int) -> None:
         key = number + 1
-        await journal.write((INSERT_INSTANCE, (key, f"i{number}", now, now)))
-        end = (END_INSTANCE, (now, key))
-        facts = [(INSERT_FACT, (key, sequence, sequence, now, now)) for sequence in range(load.width or 6)]
+        await journal.write((INSERT_INSTANCE, (key, f"i{number}", "six_activities", "Running", "1", None, now, now)))
+        end = (END_INSTANCE, ("Completed", "1", now, key))
+        facts = [
+            (INSERT_FACT, (key, sequence, "completed", sequence, "step", "0123456789abcdef", 1, now, now, "1"))
+            for sequence in range(load.width or 6)
+        ]
         if load.width:
             for done in [journal.write(fact) for fact in facts[:-1]]:
                 await done

@@ -86,9 +86,8 @@ def start_up(root: Path, rounds: int) -> None:
     print(
         f"target 17: ready after {statistics.median(ready):.2f} s (floor 3, aim 2), {statistics.median(ready) / python:.0f}x a bare start"
     )
-    print(
-        f"target 17: --help {statistics.median(help_seconds):.2f} s (floor 0.5, aim 0.3), {statistics.median(help_seconds) / python:.0f}x a bare start"
-    )
+    shown = statistics.median(help_seconds)
+    print(f"target 17: --help {shown:.2f} s (floor 0.5, aim 0.3), {shown / python:.0f}x a bare start")
 
 
 def upload_to_hit(root: Path, rounds: int) -> None:

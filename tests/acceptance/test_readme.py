@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from program import FOREBAY, clean_environment
 
 ROOT = Path(__file__).parents[2]

@@ -14,6 +14,9 @@ from tests.integration.durable_bench import Bench, open_engine, rows
 
 from forebay.database import Transaction
 from forebay.durable import ActivityFailed, DurableEngine, EngineLimits, OrchestrationContext, Registry, RetryOptions, Task
+from forebay.durable.executor import record
+from forebay.durable.journal import Fact
+from forebay.durable.run import replay
 from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import run_virtual
 
@@ -925,6 +928,30 @@ def test_times_never_run_backwards_whatever_the_clock_does(works: Works, tmp_pat
     assert times == sorted(times)
 
 
+def test_times_never_run_backwards_when_the_clock_steps_back_between_two_outcomes_of_one_write(works: Works, tmp_path: Path) -> None:
+    @works.registry.orchestrator
+    def one(context: OrchestrationContext) -> Steps:
+        tasks = [context.call_activity("rest", seconds) for seconds in (10, 11, 12)]
+        with contextlib.suppress(ActivityFailed):
+            yield context.task_all([*tasks, context.call_activity("refuse", 1)])
+        times = []
+        for task in tasks:
+            yield task
+            times.append(context.current_utc_datetime.timestamp())
+        return times
+
+    async def story(bench: Bench) -> list[float]:
+        await bench.client.start_new("one", "mine")
+        await asyncio.sleep(11.5)
+        bench.clock.jump(-100)
+        times: list[float] = (await bench.client.wait_for_completion("mine")).output
+        return times
+
+    times = play(works, tmp_path, story, delay_seconds=lambda: 3.0)
+    assert times == sorted(times)
+    assert times[1] > times[0]
+
+
 # -- a database that fails ------------------------------------------------------------------------------------------
 
 
@@ -950,6 +977,26 @@ def test_a_full_disk_stops_nothing_for_good(works: Works, tmp_path: Path) -> Non
 
     assert play(works, tmp_path, story) == [10, 1]
     assert rows(tmp_path / "test.db", "SELECT name FROM effects") == [("once",)]
+
+
+def test_an_instance_that_was_given_up_writes_nothing_behind_its_successors_back(works: Works, tmp_path: Path) -> None:
+    @works.registry.orchestrator
+    def one(context: OrchestrationContext) -> Steps:
+        return (yield context.call_activity("echo"))
+
+    async def story(bench: Bench) -> None:
+        await bench.run("one", instance_id="mine")
+        row = await bench.engine.load("mine")
+        assert row is not None
+        run, _ = replay(row, one, [])
+        run.is_over = True
+        fact = Fact("completed", 0, "echo", "", 1, 0, 0, "null")
+        with pytest.raises(ForebayError) as refused:
+            await bench.writer.submit(lambda tx: record(tx, run, [fact]))
+        assert refused.value.code == "instance_reloaded"
+
+    play(works, tmp_path, story)
+    assert rows(tmp_path / "test.db", "SELECT count(*) FROM history") == [(1,)]
 
 
 # -- many instances, on real threads and a real clock ---------------------------------------------------------------

@@ -134,7 +134,8 @@ async def test_the_summary_accounts_for_every_arrival(tmp_path: Path) -> None:
         await api.upload("b.bin", b"\0")
         summary = (await api.client.get("/documents/summary")).json()
         assert set(summary) == {
-            "arrivals", "in_flight", "outcomes", "skipped_reasons", "documents", "chunks", "excluded", "stages", "reconciled",
+            "arrivals", "in_flight", "outcomes", "skipped_reasons", "failed_reasons", "documents",
+            "chunks", "excluded", "stages", "reconciled",
         }  # fmt: skip
         assert summary["arrivals"] == 3 == summary["in_flight"] + sum(summary["outcomes"].values())
         assert summary["outcomes"] == {"indexed": 1, "unchanged": 1, "skipped": 1}

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from forebay.catalog import tables
+from forebay.database.database import open_writer_connection
 from forebay.database.readers import Readers, ThreadReaders, open_reader, read_snapshot
 from forebay.errors import ForebayError
 from forebay.pipeline.embedders.mock import MockEmbedder
@@ -18,41 +20,10 @@ from forebay.search.filters import SearchFilters
 from forebay.search.search import Search, SearchAnswer, SearchRequest
 from forebay.search.vectors import SnapshotTooOld, VectorIndex
 
-SCHEMA = """
-CREATE TABLE documents (
-  id TEXT PRIMARY KEY, project TEXT NOT NULL, source TEXT NOT NULL, name TEXT NOT NULL,
-  status TEXT NOT NULL, reason TEXT, newest_arrival INTEGER NOT NULL, current_version INTEGER,
-  content_type TEXT, size_bytes INTEGER NOT NULL, sha256 TEXT, language TEXT, chunk_count INTEGER NOT NULL,
-  container TEXT, blob_name TEXT NOT NULL, etag TEXT, instance_id TEXT NOT NULL, correlation_id TEXT NOT NULL,
-  created_at INTEGER NOT NULL, updated_at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE versions (
-  id INTEGER PRIMARY KEY, document_id TEXT NOT NULL, project TEXT NOT NULL, number INTEGER NOT NULL,
-  arrival_sequence INTEGER NOT NULL UNIQUE, model TEXT NOT NULL, recipe TEXT NOT NULL, sha256 TEXT NOT NULL,
-  size_bytes INTEGER NOT NULL, content_type TEXT, language TEXT, chunk_count INTEGER NOT NULL,
-  valid_from INTEGER, valid_to INTEGER);
-CREATE INDEX versions_valid_from ON versions (valid_from);
-CREATE INDEX versions_valid_to ON versions (valid_to);
-CREATE INDEX versions_document ON versions (document_id);
-CREATE TABLE texts (
-  id INTEGER PRIMARY KEY, project TEXT NOT NULL, sha256 BLOB NOT NULL, text TEXT NOT NULL, UNIQUE (project, sha256));
-CREATE TABLE chunks (
-  id INTEGER PRIMARY KEY, version_id INTEGER NOT NULL, ordinal INTEGER NOT NULL, text_id INTEGER NOT NULL,
-  start INTEGER NOT NULL, stop INTEGER NOT NULL, first_line INTEGER NOT NULL, last_line INTEGER NOT NULL, symbol TEXT,
-  UNIQUE (version_id, ordinal));
-CREATE TABLE vectors (text_id INTEGER NOT NULL, model TEXT NOT NULL, vector BLOB NOT NULL, PRIMARY KEY (text_id, model));
-CREATE VIEW chunk_contents (id, text, context) AS
-  SELECT c.id, t.text, d.name || ' ' || coalesce(c.symbol, '') FROM chunks c JOIN texts t ON t.id = c.text_id
-  JOIN versions v ON v.id = c.version_id JOIN documents d ON d.id = v.document_id;
-CREATE VIRTUAL TABLE chunk_search USING fts5(
-  text, context, content='chunk_contents', content_rowid='id', tokenize='porter unicode61 remove_diacritics 2');
-"""
-
 
 @pytest.fixture
 def catalog_connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    connection = sqlite3.connect(tmp_path / "catalog.db", isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.executescript(SCHEMA)
+    connection = open_writer_connection(tmp_path / "catalog.db", {"catalog": tables.schema()}, synchronous="OFF")
     yield connection
     connection.close()
 
@@ -77,7 +48,8 @@ class Catalog:
         self.arrival += 1
         row = {
             "id": document, "project": project, "source": "upload", "name": name, "status": "processing", "newest_arrival": self.arrival,
-            "size_bytes": 1, "chunk_count": len(texts), "blob_name": name, "instance_id": "i", "correlation_id": "c", "created_at": 0,
+            "size_bytes": 1, "chunk_count": len(texts), "version_count": 0, "place": "incoming",
+            "blob_name": name, "instance_id": "i", "correlation_id": "c", "created_at": 0,
             "updated_at": 0, **columns,
         }  # fmt: skip
         self.insert("documents", row, "ON CONFLICT DO NOTHING")
@@ -87,6 +59,7 @@ class Catalog:
             {
                 "document_id": document, "project": project, "number": number, "arrival_sequence": self.arrival,
                 "model": model or self.embedder.model_id, "recipe": "r", "sha256": "s", "size_bytes": 1, "chunk_count": len(texts),
+                "format": "text", "is_encoding_guessed": 0, "replaced_count": 0,
             },
         )  # fmt: skip
         vectors = await self.embedder.embed(texts)
@@ -102,7 +75,8 @@ class Catalog:
                 "first_line": ordinal * 10 + 1,
                 "last_line": ordinal * 10 + 9,
             }
-            chunk = self.insert("chunks", {"version_id": version, "ordinal": ordinal, "text_id": text_id, "symbol": None, **place})
+            row = {"version_id": version, "ordinal": ordinal, "text_id": text_id, "symbol": None, "in_search": 1, **place}
+            chunk = self.insert("chunks", row)
             self.connection.execute(
                 "INSERT INTO chunk_search (rowid, text, context) SELECT id, text, context FROM chunk_contents WHERE id = ?", (chunk,)
             )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 import threading
 from collections import deque
@@ -119,11 +118,8 @@ def answer_all(futures: list[asyncio.Future[Any]], outcomes: list[Any | BaseExce
     """Tell the callers of one group how their units ended."""
     for future, outcome in zip(futures, outcomes, strict=True):
         if future.done():
-            continue
+            continue  # its caller was cancelled
         if isinstance(outcome, BaseException):
             future.set_exception(outcome)
-            # a shielded caller may be gone; its exception has been recorded where it belongs
-            with contextlib.suppress(BaseException):
-                future.exception()
         else:
             future.set_result(outcome)
