@@ -5,7 +5,7 @@ from __future__ import annotations
 import runpy
 import sys
 
-NAMES = ("scan", "engine", "embedder", "pipeline", "program")
+NAMES = ("scan", "engine", "embedder", "pipeline", "retrieval", "search_scale", "program")
 
 
 def main() -> int:

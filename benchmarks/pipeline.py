@@ -101,6 +101,7 @@ def run_bare(folder: Path, data: Path, files_a_commit: int) -> dict[str, float]:
             sha256=hashlib.sha256(content).hexdigest(),
             size_bytes=len(content),
             format="python",
+            content_type="text/x-python",
             language="python",
             encoding="utf-8",
             is_encoding_guessed=False,

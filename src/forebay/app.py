@@ -155,6 +155,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         accept_unknown_text=settings.reading.accept_unknown_text,
         chunk_size=settings.chunking.chunk_size,
         chunker=settings.chunking.chunker,
+        scan_action=settings.reading.scan_action,
         embed_concurrency=2 * settings.embedding.embed_threads,
         activity_timeout_seconds=settings.engine.activity_timeout_seconds,
     )
@@ -170,7 +171,12 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         ),
     )
     dispatcher = Dispatcher(
-        database.readers, engine.client, effects.clock, orchestration=ORCHESTRATION, limit=settings.engine.inflight_instances
+        database.readers,
+        database.writer,
+        engine.client,
+        effects.clock,
+        orchestration=ORCHESTRATION,
+        limit=settings.engine.inflight_instances,
     )
     intake = Intake(
         adapters.blobs,
@@ -185,7 +191,9 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
     reconciler = Reconciler(intake, database.readers, effects, settle_seconds=settings.intake.settle_seconds)
     pipeline = Pipeline(
         database=database,
-        sources=ArrivalSources(adapters.blobs, effects, {place.key: place for place in watched}, reconciler),
+        sources=ArrivalSources(
+            adapters.blobs, effects, {place.key: place for place in watched}, reconciler, settle_seconds=settings.intake.settle_seconds
+        ),
         parser=adapters.parser,
         embedder=adapters.embedder,
         limits=limits,
@@ -225,6 +233,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
                 pipeline=pipeline,
             )
         finally:
+            reconciler.stop()
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
@@ -284,6 +293,7 @@ async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
     from forebay.pipeline.workers.pool import WorkerPool
 
     effects = real_effects()
+    embedder = make_embedder(settings, effects)  # first: it may refuse its settings, when nothing is open yet
     data_dir = settings.data_dir.absolute()
     blobs = DirectoryBlobStore(data_dir / "containers", effects, intake_container=settings.intake.container)
     await blobs.open()
@@ -294,7 +304,6 @@ async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
         memory_bytes=settings.reading.parse_memory_bytes,
         scratch_directory=data_dir / "parser-scratch",
     )
-    embedder = make_embedder(settings)
     try:
         yield Adapters(effects=effects, database=database, blobs=blobs, parser=parser, embedder=embedder, feed=FileSystemFeed())
     finally:
@@ -305,15 +314,23 @@ async def _real_adapters(settings: Settings) -> AsyncIterator[Adapters]:
         effects.blocking.close()
 
 
-def make_embedder(settings: Settings) -> Embedder:
-    """The embedder that the settings name."""
-    if settings.embedding.embedder == "mock":
+def make_embedder(settings: Settings, effects: Effects | None = None) -> Embedder:
+    """The embedder that the settings name; a remote one waits by the clock of `effects`.
+
+    Raises `ForebayError` `invalid_setting` when a remote one lacks what it needs.
+    """
+    embedding = settings.embedding
+    if embedding.embedder_in_force == "mock":
         from forebay.pipeline.embedders.mock import MockEmbedder
 
         return MockEmbedder()
-    from forebay.pipeline.embedders.minilm import MiniLMEmbedder
+    if embedding.embedder_in_force == "minilm":
+        from forebay.pipeline.embedders.minilm import MiniLMEmbedder
 
-    return MiniLMEmbedder(cache_directory=settings.embedding.model_cache_dir, thread_count=settings.embedding.embed_threads)
+        return MiniLMEmbedder(cache_directory=embedding.model_cache_dir, thread_count=embedding.embed_threads)
+    from forebay.pipeline.embedders.providers import remote_embedder
+
+    return remote_embedder(embedding, effects or real_effects())
 
 
 async def _continue_transaction_time(database: Database) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import fcntl
 import os
 import secrets
 import stat as stat_flags
@@ -105,6 +106,10 @@ class Files(Protocol):
         """
         ...
 
+    def is_being_written(self, path: Path) -> bool:
+        """Whether some process has the file open for writing, as far as this system and these permissions can tell."""
+        ...
+
     def create(self, path: Path) -> FileWriter:
         """A new file, mode 0600; `FileExistsError` when there is one. Parents are made."""
         ...
@@ -181,7 +186,7 @@ class ThreadBlocking:
         return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*arguments))
 
     def close(self) -> None:
-        self._pool.shutdown(wait=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
 
 class _DiskWriter:
@@ -240,6 +245,23 @@ class DiskFiles:
             return b"".join(parts), _file_stat(os.fstat(descriptor))
         finally:
             os.close(descriptor)
+
+    def is_being_written(self, path: Path) -> bool:
+        if not hasattr(fcntl, "F_SETLEASE"):
+            return False
+        try:
+            descriptor = _open_without_symlinks(path)
+        except OSError:
+            return False
+        try:
+            # Linux grants a read lease only while nobody has the file open for writing (fcntl(2))
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        except OSError as error:
+            return error.errno == errno.EAGAIN
+        finally:
+            os.close(descriptor)
+        return False
 
     def create(self, path: Path) -> FileWriter:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC

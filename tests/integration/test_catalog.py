@@ -60,6 +60,7 @@ class Catalog:
             sha256=str(texts),
             size_bytes=1,
             format="text",
+            content_type="text/plain",
             language=None,
             encoding="utf-8",
             is_encoding_guessed=False,

@@ -27,7 +27,13 @@ async def test_hits_carry_everything_a_citation_needs(tmp_path: Path) -> None:
             "lines": [1, 1],
             "characters": [0, 39],
             "symbol": None,
+            "location": None,
+            "scores": hit["scores"],
+            "snippet": "The sluice gate closes within a minute.",
+            "highlights": [[4, 15]],
         }
+        assert hit["scores"]["text"] > 0
+        assert hit["score"] >= hit["scores"]["vector"] > 0
 
 
 async def test_modes_and_filters_are_passed_on(tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ class Catalog:
             {
                 "document_id": document, "project": project, "number": number, "arrival_sequence": self.arrival,
                 "model": model or self.embedder.model_id, "recipe": "r", "sha256": "s", "size_bytes": 1, "chunk_count": len(texts),
-                "format": "text", "is_encoding_guessed": 0, "replaced_count": 0,
+                "format": "text", "is_encoding_guessed": 0, "replaced_count": 0, "finding_count": 0,
             },
         )  # fmt: skip
         vectors = await self.embedder.embed(texts)
@@ -150,7 +150,10 @@ async def test_a_hit_carries_everything_that_a_citation_needs(catalog: Catalog, 
     assert hit.chunk_id == f"{document}-2-1"
     assert (hit.text, hit.lines, hit.characters, hit.symbol) == ("Pumps lift water.", (11, 19), (100, 117), None)
     assert (hit.ranks.text, hit.ranks.vector) == (1, 1)
-    assert hit.score == pytest.approx(2 / 61)
+    assert hit.scores.text is not None
+    assert hit.scores.vector is not None
+    assert hit.score >= hit.scores.vector
+    assert (hit.snippet.text, hit.snippet.highlights) == ("Pumps lift water.", ((0, 5),))
     assert answer.took_ms > 0
 
 
@@ -284,6 +287,60 @@ async def test_a_query_without_a_word_goes_by_vectors_alone(catalog: Catalog, se
 async def test_query_syntax_is_plain_text(catalog: Catalog, search: Search, query: str) -> None:
     await catalog.put("turbine.txt", "turbine not near text context drop table chunks a b x")
     assert await names(search, query) == ["turbine.txt"]
+
+
+@pytest.mark.parametrize("mode", ["hybrid", "text", "vector"])
+async def test_a_quotation_has_to_occur(catalog: Catalog, search: Search, mode: str) -> None:
+    await catalog.put("near.txt", "the gate of the sluice, a sluice with a gate")
+    await catalog.put("exact.txt", "about the sluice gate among other things that are said here")
+    await catalog.put("other.txt", "nothing of the sort")
+    await catalog.put("exact.txt", "the sluice gate", project="another")
+    assert await names(search, '"sluice gate"', mode=mode) == ["exact.txt"]
+    assert await names(search, 'nothing "sluice gate"', mode=mode) == ["exact.txt"]
+    assert await names(search, '"gate sluice"', mode=mode) == []
+
+
+async def test_a_quotation_and_filters_hold_together(catalog: Catalog, search: Search) -> None:
+    for name in ("a/1.txt", "b/1.txt"):
+        await catalog.put(name, "the sluice gate")
+    assert await names(search, '"sluice gate"', filters=SearchFilters(name_prefix="b/")) == ["b/1.txt"]
+
+
+async def test_the_beginning_of_a_word_finds_it_when_nothing_else_does(catalog: Catalog, search: Search) -> None:
+    await catalog.put("turbine.txt", "the turbine hall")
+    assert await names(search, "turbi", mode="text") == ["turbine.txt"]
+    await catalog.put("turbi.txt", "turbi")
+    assert await names(search, "turbi", mode="text") == ["turbi.txt"]
+
+
+async def test_a_name_is_found_by_its_parts_and_whole(catalog: Catalog, search: Search) -> None:
+    for number in range(20):
+        await catalog.put(f"{number}.txt", f"other words {number}")
+    await catalog.put("code.txt", "class JSONDecoder")
+    await catalog.put("prose.txt", "a json decoder")
+    for query in ("json decoder", "json_decoder"):
+        assert set(await names(search, query, mode="text")) == {"code.txt", "prose.txt"}
+    assert await names(search, "JSONDecoder", mode="text") == ["code.txt"]
+    catalog.delete("code.txt")
+    assert await names(search, "JSONDecoder", mode="text") == ["prose.txt"]
+
+
+async def test_highlights_are_what_the_full_text_matched(catalog: Catalog, search: Search) -> None:
+    await catalog.put("gates.txt", "Opening <b>the gates</b> at night. Résumé.")
+    (hit,) = (await ask(search, "gate opens resume")).hits
+    assert [hit.snippet.text[first:last] for first, last in hit.snippet.highlights] == ["Opening", "gates", "Résumé"]
+    (hit,) = (await ask(search, "gate", mode="vector")).hits
+    assert [hit.snippet.text[first:last] for first, last in hit.snippet.highlights] == ["gates"]
+
+
+async def test_scores_say_what_the_rankings_went_by(catalog: Catalog, search: Search) -> None:
+    await catalog.put("weir.txt", "weir")
+    await catalog.put("other.txt", "something else")
+    by_name = {hit.name: hit for hit in (await ask(search, "weir")).hits}
+    assert by_name["weir.txt"].scores.vector == pytest.approx(1)
+    assert by_name["other.txt"].scores.text is None
+    (text_hit,) = (await ask(search, "weir", mode="text")).hits
+    assert (text_hit.scores.text, text_hit.scores.vector) == (text_hit.score, None)
 
 
 async def test_filters_select_in_both_rankings(catalog: Catalog, search: Search) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
-from forebay.database import Transaction
+from forebay.database import Transaction, open_database
 from forebay.database.database import open_writer_connection
+from forebay.database.readers import open_reader
 from forebay.database.writer import BULK_BUDGET_SECONDS, GROUP_LIMIT_UNITS, ThreadWriter
+from forebay.effects import SystemClock
 from forebay.errors import ForebayError
 
 SCHEMA = {"test": ["CREATE TABLE items (name TEXT PRIMARY KEY)"]}
@@ -267,3 +269,26 @@ async def test_transaction_times_grow_from_commit_to_commit_under_a_clock_that_s
 
         assert times == sorted(set(times))
         assert times[0] > 7_000_000_000_000_000
+
+
+async def test_the_log_is_started_anew_when_readers_have_kept_it_growing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("forebay.database.writer.LOG_LIMIT_BYTES", 100_000)
+    monkeypatch.setattr("forebay.database.writer.COMMITS_BETWEEN_LOOKS", 1)
+    database = await open_database(tmp_path / "log.db", {"test": ["CREATE TABLE t (x)"]}, clock=SystemClock())
+    reader = open_reader(tmp_path / "log.db")
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM t").fetchall()  # pins the log
+    for _ in range(50):
+        await database.writer.submit(lambda tx: tx.execute("INSERT INTO t VALUES (zeroblob(20000))"))
+    log = tmp_path / "log.db-wal"
+    assert log.stat().st_size > 1_000_000
+    reader.execute("ROLLBACK")
+    for _ in range(3):
+        await database.writer.submit(lambda tx: tx.execute("INSERT INTO t VALUES (1)"))
+    assert reader.execute("SELECT count(*) FROM t").fetchone() == (53,)
+    reader.close()
+    other = sqlite3.connect(tmp_path / "log.db")
+    _, pages, _ = other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    other.close()
+    assert pages < 20, "the log was started anew"
+    await database.close()

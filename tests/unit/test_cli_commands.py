@@ -58,6 +58,9 @@ HIT = {
     "lines": [3, 4],
     "characters": [10, 40],
     "symbol": None,
+    "scores": {"text": 2.5, "vector": None},
+    "snippet": "# Title\nthe \x1b[31mneedle\x1b[0m is here",
+    "highlights": [[17, 23]],
 }
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import unicodedata
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 from forebay.cli.output import cell_width, clipped, duration_text, print_error, print_json, print_table, size_text, visible
 from forebay.cli.progress import Tally
 from forebay.cli.questions import questions_from
-from forebay.cli.search import citation, excerpt
+from forebay.cli.search import citation, explanation, passage
 
 ACTS_ON_TERMINALS = {"Cc", "Cs", "Co", "Zl", "Zp"}
 
@@ -91,27 +92,52 @@ def test_a_citation_is_the_name_with_its_lines():
     assert citation({"name": "docs/a.md", "lines": [3, 9]}) == "docs/a.md:3-9"
 
 
-def test_an_excerpt_is_the_lines_that_say_most_about_the_query():
-    text = "Introduction\n\n" + "filler\n" * 20 + "    the durable engine\n        replays its journal\n" + "filler\n" * 5
-    lines = excerpt(text, "How does the journal replay in the durable engine?", columns=80)
-    assert lines == ["the durable engine", "    replays its journal"]
+def shown(snippet: str, *matches: str, columns: int = 80) -> list[str]:
+    """The rows of a passage, with brackets around matches."""
+    highlights = [found.span() for found in re.finditer("|".join(matches), snippet)] if matches else []
+    rows = passage(snippet, highlights, columns=columns)
+    return ["".join(f"[{cell}]" if is_match else cell for cell, is_match in row).replace("][", "") for row in rows]
 
 
-def test_an_excerpt_loses_the_indentation_that_all_its_lines_share():
-    assert excerpt("    def double(x):\n        return 2 * x", "double return", columns=80) == ["def double(x):", "    return 2 * x"]
+def test_a_passage_begins_with_the_first_row_that_matches():
+    text = "Introduction\n\nfiller\n    the durable engine\n        replays its journal\n"
+    assert shown(text, "engine", "journal") == ["the durable [engine]", "    replays its [journal]"]
 
 
-def test_a_long_line_is_cut_around_the_words():
-    lines = excerpt("x " * 500 + "needle" + " y" * 500, "needle", columns=40)
-    assert "needle" in lines[0]
-    assert len(lines[0]) <= 40
+def test_a_passage_loses_the_indentation_that_all_its_rows_share():
+    assert shown("    def double(x):\n        return 2 * x", "double") == ["def [double](x):", "    return 2 * x"]
 
 
-@given(st.text(max_size=300), st.text(max_size=40), st.integers(min_value=10, max_value=80))
-def test_an_excerpt_always_fits_and_is_harmless(text: str, query: str, columns: int):
-    for line in excerpt(text, query, columns=columns):
+def test_a_passage_without_matches_is_the_beginning():
+    assert shown("one\ntwo\nthree\nfour\nfive") == ["one", "two", "three", "four"]
+
+
+def test_a_long_row_is_cut_around_the_first_match():
+    (row,) = shown("x " * 90 + "needle" + " y" * 9, "needle", columns=40)
+    assert "[needle]" in row
+    assert len(row) <= 42
+
+
+@given(st.text(max_size=200), st.lists(st.integers(0, 200), max_size=6), st.integers(min_value=10, max_value=80))
+def test_a_passage_always_fits_and_is_harmless(text: str, places: list[int], columns: int):
+    ordered = sorted(set(places))
+    for row in passage(text, list(zip(ordered[::2], ordered[1::2], strict=False)), columns=columns):
+        line = "".join(cell for cell, _ in row)
         assert cell_width(line) <= columns
         assert visible(line) == line
+
+
+def test_an_explanation_tells_ranks_scores_and_words():
+    hit = {
+        "score": 0.75,
+        "ranks": {"text": 2, "vector": 1},
+        "scores": {"text": 7.125, "vector": 0.5},
+        "snippet": "the Dam of the dam\x1b",
+        "highlights": [[4, 7], [15, 18]],
+    }
+    assert explanation(hit, "hybrid") == "text #2: BM25 7.12; vector #1: cosine 0.5000; the words add 0.2500; matches: dam"
+    alone = {**hit, "ranks": {"text": None, "vector": 1}, "scores": {"text": None, "vector": 0.5}, "highlights": []}
+    assert explanation(alone, "hybrid") == "vector #1: cosine 0.5000; no word of the query in the snippet"
 
 
 def test_questions_come_from_headings_then_symbols_then_sentences():

@@ -1,46 +1,52 @@
 from __future__ import annotations
 
-from itertools import permutations
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.search.fusion import reciprocal_rank_fusion
+from forebay.search.fusion import TEXT_WEIGHT, fuse_scores
 
-rankings = st.lists(st.lists(st.integers(0, 30), unique=True), max_size=4)
-
-
-def test_a_score_is_the_sum_of_the_reciprocal_ranks() -> None:
-    fused = dict(reciprocal_rank_fusion([[7, 8], [8]]))
-    assert fused == {7: pytest.approx(1 / 61), 8: pytest.approx(1 / 62 + 1 / 61)}
+scores = st.dictionaries(st.integers(1, 30), st.floats(1e-6, 100), max_size=20)
+cosines = st.dictionaries(st.integers(1, 30), st.floats(-1, 1), max_size=20)
 
 
-def test_an_item_of_both_rankings_beats_the_first_of_one() -> None:
-    assert reciprocal_rank_fusion([[1, 2, 3], [4, 2, 5]])[0][0] == 2
+def test_without_words_the_score_is_the_cosine() -> None:
+    assert fuse_scores({}, {1: 0.2, 2: 0.7}, term_count=0, chunk_count=9) == [(2, 0.7), (1, 0.2)]
 
 
-def test_equal_scores_are_ordered_by_item() -> None:
-    assert [item for item, _ in reciprocal_rank_fusion([[9, 1], [3, 5]])] == [3, 9, 1, 5]
+def test_without_vectors_the_words_decide() -> None:
+    assert [chunk for chunk, _ in fuse_scores({1: 0.5, 2: 3.0}, {}, term_count=1, chunk_count=100)] == [2, 1]
 
 
-def test_no_rankings_give_nothing() -> None:
-    assert reciprocal_rank_fusion([]) == []
-    assert reciprocal_rank_fusion([[], []]) == []
+def test_a_chunk_that_says_all_of_a_query_gains_half_a_cosine() -> None:
+    ((_, score), _) = fuse_scores({1: 1000.0}, {1: 0.25, 2: 0.25}, term_count=3, chunk_count=100)
+    assert score == pytest.approx(0.25 + TEXT_WEIGHT)
 
 
-@given(rankings)
-def test_every_item_appears_once_and_scores_descend(found: list[list[int]]) -> None:
-    fused = reciprocal_rank_fusion(found)
-    assert sorted(item for item, _ in fused) == sorted({item for ranking in found for item in ranking})
-    assert [score for _, score in fused] == sorted((score for _, score in fused), reverse=True)
+def test_a_chunk_that_shares_one_word_of_many_gains_little() -> None:
+    one_word = math.log(1001)
+    assert fuse_scores({1: one_word}, {1: 0.4, 2: 0.5}, term_count=5, chunk_count=1000)[0][0] == 2
+    assert fuse_scores({1: one_word}, {1: 0.4, 2: 0.5}, term_count=1, chunk_count=1000)[0][0] == 1
 
 
-@given(rankings)
-def test_the_order_of_the_rankings_does_not_matter(found: list[list[int]]) -> None:
-    assert all(reciprocal_rank_fusion(order) == reciprocal_rank_fusion(found) for order in permutations(found))
+def test_a_chunk_that_only_the_words_found_is_as_near_as_the_last_candidate() -> None:
+    fused = dict(fuse_scores({3: 1e-9}, {1: 0.6, 2: 0.3}, term_count=1, chunk_count=10))
+    assert fused[3] == pytest.approx(0.3)
 
 
-@given(st.lists(st.integers(), unique=True))
-def test_one_ranking_stays_as_it_is(ranking: list[int]) -> None:
-    assert [item for item, _ in reciprocal_rank_fusion([ranking])] == ranking
+def test_equal_scores_are_ordered_by_chunk() -> None:
+    assert [chunk for chunk, _ in fuse_scores({}, {5: 0.5, 3: 0.5, 4: 0.5}, term_count=0, chunk_count=5)] == [3, 4, 5]
+
+
+@given(scores, cosines, st.integers(0, 64), st.integers(0, 10**6))
+def test_every_candidate_is_ranked_once_and_more_words_never_hurt(
+    text: dict[int, float], near: dict[int, float], term_count: int, chunk_count: int
+) -> None:
+    ranked = fuse_scores(text, near, term_count=term_count, chunk_count=chunk_count)
+    assert sorted(chunk for chunk, _ in ranked) == sorted(text.keys() | near.keys())
+    assert [score for _, score in ranked] == sorted((score for _, score in ranked), reverse=True)
+    farthest = min(near.values(), default=0.0)
+    for chunk, score in ranked:
+        assert 0 <= score - near.get(chunk, farthest) <= TEXT_WEIGHT + 1e-9

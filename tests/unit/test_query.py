@@ -7,9 +7,30 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from forebay.search.query import TERM_COUNT_LIMIT, match_expression
+from forebay.search.query import TERM_COUNT_LIMIT, TextQuery, text_query
 
 texts = st.text(st.characters(exclude_categories=["Cs"]))
+typed = st.lists(
+    st.sampled_from(['"', " ", "a", "the", "dam", "isOpen", "x_y", "*", "AND", "NEAR(", ":", "\0", ".", "-"]), max_size=20
+).map("".join)
+
+
+def match_expression(text: str) -> str | None:
+    query = text_query(text)
+    return query.expression if query else None
+
+
+def expressions(query: TextQuery | None) -> list[str]:
+    return [] if query is None else [each for each in (query.expression, query.required, query.fallback) if each]
+
+
+def count(full_text: sqlite3.Connection, text: str, expression: str | None) -> int:
+    """How many rows the expression finds when `text` is the only one."""
+    full_text.execute("SAVEPOINT before")
+    full_text.execute("INSERT INTO full_text VALUES (?, '')", (text,))
+    (found,) = full_text.execute("SELECT count(*) FROM full_text WHERE full_text MATCH ?", (expression,)).fetchone()
+    full_text.execute("ROLLBACK TO before")
+    return int(found)
 
 
 @pytest.fixture(scope="module")
@@ -21,11 +42,11 @@ def full_text() -> Iterator[sqlite3.Connection]:
 
 
 def test_words_are_quoted_and_joined_with_or() -> None:
-    assert match_expression("parse dates") == '"parse" OR "dates"'
+    assert match_expression("parse the dates") == '"parse" OR "dates"'
 
 
 def test_words_are_split_where_full_text_splits_them() -> None:
-    assert match_expression("os.path.join_all(x)") == '"os" OR "path" OR "join" OR "all" OR "x"'
+    assert match_expression("os.the.path, to x") == '"os" OR "path" OR "x"'
 
 
 def test_marks_stay_in_their_words() -> None:
@@ -42,7 +63,7 @@ def test_decomposed_syllables_find_composed_ones(full_text: sqlite3.Connection) 
 
 
 def test_a_repeated_word_is_asked_for_once_whatever_its_case() -> None:
-    assert match_expression("Error error ERROR disk") == '"ERROR" OR "disk"'
+    assert match_expression("Error error ERROR disk") == '"ERROR" OR "disk" OR "ERROR disk" OR "ERRORdisk"'
 
 
 def test_stop_words_are_left_out() -> None:
@@ -59,9 +80,10 @@ def test_a_query_without_a_word_has_no_expression(text: str) -> None:
 
 
 def test_the_number_of_words_is_bounded() -> None:
-    expression = match_expression(" ".join(f"word{number}" for number in range(1000)))
-    assert expression is not None
-    assert expression.count(" OR ") == TERM_COUNT_LIMIT - 1
+    for text in (" ".join(f"word{number}" for number in range(1000)), " ".join(f'"two words{number}"' for number in range(1000))):
+        query = text_query(text)
+        assert query is not None
+        assert all(each.count('"') // 2 <= 4 * TERM_COUNT_LIMIT for each in expressions(query))
 
 
 @pytest.mark.parametrize(
@@ -93,11 +115,11 @@ def test_a_star_does_not_find_longer_words(full_text: sqlite3.Connection) -> Non
     full_text.execute("ROLLBACK TO before")
 
 
-@given(texts)
+@given(texts | typed)
 @example("".join(map(chr, range(0x300))))
-def test_any_text_is_a_valid_expression_or_none(full_text: sqlite3.Connection, text: str) -> None:
-    expression = match_expression(text)
-    if expression is not None:
+@example('"dam" "the" x')
+def test_any_text_is_valid_expressions_or_none(full_text: sqlite3.Connection, text: str) -> None:
+    for expression in expressions(text_query(text)):
         full_text.execute("SELECT * FROM full_text WHERE full_text MATCH ?", (expression,)).fetchall()
 
 
@@ -116,3 +138,62 @@ def test_every_character_is_data(full_text: sqlite3.Connection) -> None:
         if expression is not None:
             assert expression.count('"') % 2 == 0
             assert "\0" not in expression
+
+
+@pytest.mark.parametrize(
+    ("query", "text"),
+    [
+        ("json decoder", "a JSONDecoder for"),
+        ("insort_right", "insort right"),
+        ("insort right", "insortright"),
+    ],
+)
+def test_names_are_found_however_they_are_joined(full_text: sqlite3.Connection, query: str, text: str) -> None:
+    assert count(full_text, text, match_expression(query)) == 1
+
+
+def test_neighbours_are_asked_for_as_phrases_but_not_across_stop_words() -> None:
+    assert match_expression("gate of the dam wall") == '"gate" OR "dam" OR "wall" OR "dam wall" OR "damwall"'
+
+
+@pytest.mark.parametrize(
+    ("query", "matching", "other"),
+    [
+        ('"group commit"', "we group commits here", "commit the group"),
+        ('journal "group commit"', "a group commit", "the journal commits a group"),
+        ('"sluice gate" "dam wall"', "the dam wall has a sluice gate", "the dam wall and the gate"),
+        ('say "to be".', "to be or", "be to"),
+        ('"AND" of it', "this and that", "this or that"),
+    ],
+)
+def test_the_words_of_a_quotation_have_to_stand_side_by_side(full_text: sqlite3.Connection, query: str, matching: str, other: str) -> None:
+    parsed = text_query(query)
+    assert parsed is not None
+    for expression in (parsed.expression, parsed.required):
+        assert count(full_text, matching, expression) == 1
+        assert count(full_text, other, expression) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ['5" by 6" pipes', 'print("hello world")', '{"a": "b"}', 'an "unfinished one', '"" empty', '"?!" sign', 'x"y z"']
+)
+def test_what_only_looks_like_a_quotation_requires_nothing(text: str) -> None:
+    parsed = text_query(text)
+    assert parsed is not None
+    assert parsed.required is None
+
+
+def test_the_last_word_may_be_a_beginning() -> None:
+    found = {text: getattr(text_query(text), "fallback", None) for text in ("open turbi", "tu", "open the", '"turbi"')}
+    assert found == {"open turbi": '"turbi"*', "tu": None, "open the": None, '"turbi"': None}
+
+
+def test_camel_case_may_be_spelt_apart_elsewhere() -> None:
+    found = text_query("JSONDecoder getURLPath of it")
+    assert found is not None
+    assert found.fallback == '"JSON Decoder" OR "get URL Path"'
+
+
+def test_the_number_of_terms_counts_what_is_asked_for() -> None:
+    counts = [getattr(text_query(text), "term_count", None) for text in ("dam", "the dam of dam walls", 'dam "sluice gate"', "to be")]
+    assert counts == [1, 2, 3, 2]

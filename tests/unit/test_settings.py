@@ -126,7 +126,7 @@ def test_lists_are_split_and_none_empties_them():
         ("CHUNK_SIZE", "0", "a whole number"),
         ("FOREBAY_PARSE_TIMEOUT_SECONDS", "nan", "a number from"),
         ("FOREBAY_CHUNKER", "clever", "one of auto, fixed"),
-        ("FOREBAY_EMBEDDER", "openai", "one of minilm, mock"),
+        ("FOREBAY_EMBEDDER", "word2vec", "one of minilm, mock"),
         ("FOREBAY_RESPECT_GITIGNORE", "maybe", "1 or 0"),
         ("FOREBAY_PUBLIC_URL", "forebay.example.org", "a URL such as"),
         ("FOREBAY_PUBLIC_URL", "http://[::1", "a URL such as"),
@@ -174,6 +174,42 @@ def test_derived_values_have_the_units_of_their_names():
     assert settings.intake.settle_seconds == 0.2
     assert load({"FOREBAY_HOST": "::1"}).server.url == "http://[::1]:8000"
     assert load({"FOREBAY_PUBLIC_URL": "https://forebay.example.org/"}).server.url == "https://forebay.example.org"
+
+
+@pytest.mark.parametrize("embedder", ["openai", "azure", "openai-compatible"])
+def test_remote_models_can_be_forbidden_and_the_local_one_then_embeds(embedder: str):
+    allowed = load({"FOREBAY_EMBEDDER": embedder, "DISABLE_OPENAI": "0"})
+    assert (allowed.embedding.embedder_in_force, allowed.warnings) == (embedder, ())
+    forbidden = load({"FOREBAY_EMBEDDER": embedder, "DISABLE_OPENAI": "1"})
+    assert forbidden.embedding.embedder_in_force == "minilm"
+    (warning,) = forbidden.warnings
+    assert warning.startswith(f"FOREBAY_EMBEDDER={embedder} is not used, because DISABLE_OPENAI=1")
+    assert load({"FOREBAY_EMBEDDER": "mock", "DISABLE_OPENAI": "1"}).embedding.embedder_in_force == "mock"
+
+
+def test_the_names_of_openai_and_azure_are_honoured():
+    embedding = load(
+        {
+            "OPENAI_API_KEY": "sk-secret-1",
+            "OPENAI_BASE_URL": "http://localhost:11434/v1/",
+            "AZURE_OPENAI_ENDPOINT": "https://acme.openai.azure.com/",
+            "AZURE_OPENAI_API_KEY": "secret-2",
+            "EMBEDDING_MODEL_DEPLOYMENT_NAME": "embeddings",
+            "OPENAI_API_VERSION": "2023-05-15",
+            "AZURE_OPENAI_API_VERSION": "2024-06-01",
+        }
+    ).embedding
+    assert (embedding.embedding_url, embedding.azure_openai_endpoint) == ("http://localhost:11434/v1", "https://acme.openai.azure.com")
+    assert (embedding.openai_api_key, embedding.azure_openai_api_key) == (Secret("sk-secret-1"), Secret("secret-2"))
+    assert (embedding.embedding_model, embedding.azure_openai_api_version) == ("embeddings", "2024-06-01")
+    assert "secret" not in repr(embedding)
+
+
+def test_a_password_in_a_url_is_refused_and_not_repeated():
+    with pytest.raises(ForebayError) as caught:
+        load({"OPENAI_BASE_URL": "https://user:hunter2@example.org/v1"})
+    assert "without user name and password" in caught.value.message
+    assert "hunter2" not in caught.value.message
 
 
 @given(st.sampled_from([leaf.variable for leaf in leaves()]), st.text(max_size=40))

@@ -67,7 +67,7 @@ def docx_bomb(inflated_bytes: int) -> bytes:
         ("r.docx", "docx"),
         ("src/Makefile", "text"),
         ("LICENSE", "text"),
-        ("conf.yaml", "text"),
+        ("conf.yaml", "yaml"),
     ],
 )
 def test_a_known_suffix_or_file_name_decides_the_format(name: str, format: str) -> None:

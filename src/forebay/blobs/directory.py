@@ -62,6 +62,7 @@ class DirectoryBlobStore:
         if_match: str | None = None,
         if_none_match: bool = False,
         before_visible: port.BeforeVisible | None = None,
+        after_visible: Callable[[], None] | None = None,
     ) -> Blob:
         metadata = dict(metadata or {})
         if sum(len(key.encode()) + len(value.encode()) for key, value in metadata.items()) > port.METADATA_LIMIT_BYTES:
@@ -82,9 +83,13 @@ class DirectoryBlobStore:
                 async with self._locked(address):
                     with self._claimed(address):
                         previous = await self._on_disk(address, self._tree.check_put, address, if_match, if_none_match)
-                        if before_visible is not None:
-                            await before_visible(blob, upload.sha256)
-                        await self._on_disk(address, self._tree.show, upload, address, not if_none_match, previous)
+                        try:
+                            if before_visible is not None:
+                                await before_visible(blob, upload.sha256)
+                            await self._on_disk(address, self._tree.show, upload, address, not if_none_match, previous)
+                        finally:
+                            if after_visible is not None:
+                                after_visible()
             except BaseException:
                 await self._run(self._tree.withdraw, upload, blob)
                 raise

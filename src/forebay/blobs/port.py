@@ -32,6 +32,7 @@ class BlobStore(Protocol):
         if_match: str | None = None,
         if_none_match: bool = False,
         before_visible: BeforeVisible | None = None,
+        after_visible: Callable[[], None] | None = None,
     ) -> Blob:
         """Write a blob, whole or not at all.
 
@@ -40,7 +41,8 @@ class BlobStore(Protocol):
         `too_large` (413; over `max_bytes`, or metadata over 8 KB).
 
         Guarantees: the content is on stable storage before `before_visible` is awaited, with the final ETag; nobody
-        sees the blob before that returns, and nobody ever does when it raises. Of several conditional puts that
+        sees the blob before that returns, and nobody ever does when it raises. `after_visible` is called once it is
+        visible, or never will be, but only after `before_visible` was. Of several conditional puts that
         expect the same state exactly one succeeds. Once all content has come, cancellation no longer stops the put.
         """
         ...

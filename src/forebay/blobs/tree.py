@@ -22,6 +22,7 @@ from forebay.values.blob import Blob, BlobAddress
 _UPLOADS, _METADATA = ".uploads", ".metadata"
 _CONTAINER = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")  # no leading dot: such directories are the store's own
 _NO_BLOB_ERRORS = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.EINVAL, errno.ENXIO}  # gone, a symlink, a directory, a socket
+_RESERVED = re.compile(r"\d{14}_[0-9a-f]{8}_")  # how the names of uploads begin, see names.py
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -139,11 +140,21 @@ class BlobTree:
             raise port.precondition_failed(source, etag, here.etag)
         if there is not None:
             raise port.blob_exists(target)
-        moved = self._rename(self._path(source), target, replace=False)
+        # Linking and unlinking would remove whatever another program puts at the source in between. Nobody else writes
+        # below the target's container, so that the look above is as good.
+        moved = self._rename(self._path(source), target, replace=target.container != self._intake_container)
         if moved.etag != etag:
             self._put_back(source, target)
             raise port.precondition_failed(source, etag, moved.etag)
+        self._prune_reserved(source)
         return self._described(target, moved)
+
+    def _prune_reserved(self, address: BlobAddress) -> None:
+        """Remove the empty folders of an upload whose name had a `/`; a folder that a user made is left alone."""
+        top = address.name.split("/", 1)[0]
+        if "/" in address.name and address.container == self._intake_container and _RESERVED.match(top):
+            with contextlib.suppress(OSError):
+                self._prune(self._path(BlobAddress(container=address.container, name=top)))
 
     def _put_back(self, source: BlobAddress, target: BlobAddress) -> None:
         """Undo a move that took a newer file, which came between the look and the rename."""

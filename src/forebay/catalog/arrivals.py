@@ -64,8 +64,8 @@ def place_of(arrival: NewArrival) -> str:
 def record_arrival(tx: Transaction, new: NewArrival, *, is_repair: bool = False) -> Arrival | None:
     """Append an arrival and mark its document as received; None when it is known already (a repair is never).
 
-    It is known when its event id is, or when the newest arrival at its place has the same ETag: then the upload, the
-    watcher or the reconciler has been here before.
+    It is known when its event id is, when something newer has been recorded at its place since it was looked at, or, for what
+    somebody sends, when the newest arrival at its place has the same ETag.
     """
     if not is_repair and _is_known(tx, new):
         return None
@@ -111,12 +111,12 @@ def _is_known(tx: Transaction, new: NewArrival) -> bool:
     if tx.execute("SELECT 1 FROM arrivals WHERE event_id = ?", (new.event_id,)).fetchone():
         return True
     newest = tx.execute(
-        "SELECT kind, etag FROM arrivals WHERE place = ? AND blob_name = ? ORDER BY sequence DESC LIMIT 1",
+        "SELECT sequence, kind, etag FROM arrivals WHERE place = ? AND blob_name = ? ORDER BY sequence DESC LIMIT 1",
         (place_of(new), new.location.name),
     ).fetchone()
-    if newest is None:
-        return False
-    kind, etag = newest
+    sequence, kind, etag = newest or (0, None, None)
+    if new.newest_before is not None:
+        return bool(sequence != new.newest_before)
     if new.kind == "deleted":
         return bool(kind == "deleted")
     # a document that a user has deleted keeps the ETag of its file, so that only an edit brings it back
@@ -131,10 +131,25 @@ def arrival_of(connection: sqlite3.Connection, sequence: int) -> Arrival:
     return _arrival(row)
 
 
+def earlier_arrivals(connection: sqlite3.Connection, arrival: Arrival) -> list[Arrival]:
+    """The arrivals of the same document before this one, newest first."""
+    rows = connection.execute(
+        f"{_SELECT} WHERE document_id = ? AND sequence < ? ORDER BY sequence DESC", (arrival.document_id, arrival.sequence)
+    )
+    return [_arrival(row) for row in rows]
+
+
 def open_arrivals(connection: sqlite3.Connection, *, after_sequence: int, limit: int) -> list[Arrival]:
     """Arrivals in flight, oldest first."""
     rows = connection.execute(f"{_SELECT} WHERE outcome IS NULL AND sequence > ? ORDER BY sequence LIMIT ?", (after_sequence, limit))
     return [_arrival(row) for row in rows]
+
+
+def outcome_of(tx: Transaction, sequence: int) -> ArrivalOutcome | None:
+    """How an arrival ended; None while it is in flight."""
+    row = tx.execute("SELECT outcome FROM arrivals WHERE sequence = ?", (sequence,)).fetchone()
+    outcome: ArrivalOutcome | None = row[0] if row else None
+    return outcome
 
 
 def settle_arrival(tx: Transaction, sequence: int, outcome: ArrivalOutcome, reason: str | None = None) -> None:
@@ -144,26 +159,30 @@ def settle_arrival(tx: Transaction, sequence: int, outcome: ArrivalOutcome, reas
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the catalog knows of a file at a place."""
+    """The newest arrival at a place under one name."""
 
+    sequence: int
+    project: str
+    source: str
     etag: str | None
     kind: str
+    outcome: str | None
+    reason: str | None
+    settled_at_us: int  # 0 while it is in flight
 
 
 def known_at(connection: sqlite3.Connection, place: str, only: Collection[str] | None = None) -> dict[str, Known]:
     """For every blob name that ever arrived at a place (or only those names and what is below them): its newest arrival."""
-    newest = "SELECT blob_name, etag, kind, max(sequence) FROM arrivals WHERE place = ?"
+    newest = "SELECT blob_name, max(sequence), project, source, etag, kind, outcome, reason, coalesce(settled_at, 0) FROM arrivals WHERE place = ?"
+    rows: list[tuple[Any, ...]] = []
     if only is None:
         rows = connection.execute(f"{newest} GROUP BY blob_name", (place,)).fetchall()
-    else:
-        rows = []
-        for name in only:
-            # "0" follows "/"
-            below = (place, name, f"{name}/", f"{name}0")
-            rows += connection.execute(
-                f"{newest} AND (blob_name = ? OR (blob_name > ? AND blob_name < ?)) GROUP BY blob_name", below
-            ).fetchall()
-    return {name: Known(etag, kind) for name, etag, kind, _ in rows}
+    for name in only or ():
+        rows += connection.execute(f"{newest} AND blob_name = ? GROUP BY blob_name", (place, name)).fetchall()
+        # "0" follows "/"
+        below = (place, f"{name}/", f"{name}0")
+        rows += connection.execute(f"{newest} AND blob_name > ? AND blob_name < ? GROUP BY blob_name", below).fetchall()
+    return {name: Known(*known) for name, *known in rows}
 
 
 def _arrival(row: tuple[Any, ...]) -> Arrival:

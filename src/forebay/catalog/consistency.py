@@ -20,7 +20,7 @@ _CHECKS = {
     "full_text_stale": """
         SELECT v.document_id, 'a chunk of another version is in the full text'
         FROM chunks c JOIN versions v ON v.id = c.version_id JOIN documents d ON d.id = v.document_id
-        WHERE c.in_search = 1 AND v.id IS NOT d.current_version""",
+        WHERE c.in_search = 1 AND v.id IS NOT d.current_version AND v.valid_from IS NOT NULL""",
     "version_open": """
         SELECT v.document_id, 'a version is valid but not current'
         FROM versions v JOIN documents d ON d.id = v.document_id

@@ -78,9 +78,9 @@ def make_current(tx: Transaction, arrival: Arrival, version_id: int) -> int | No
         "SELECT current_version, version_count FROM documents WHERE id = ?", (arrival.document_id,)
     ).fetchone()
     facts = tx.execute(
-        "SELECT model, sha256, size_bytes, format, language, chunk_count FROM versions WHERE id = ?", (version_id,)
+        "SELECT model, sha256, size_bytes, format, content_type, language, chunk_count FROM versions WHERE id = ?", (version_id,)
     ).fetchone()
-    model, sha256, size_bytes, format_name, language, chunk_count = facts
+    model, sha256, size_bytes, format_name, content_type, language, chunk_count = facts
     missing = count_without_vector(tx.connection, version_id, model)
     if missing:
         raise ForebayError("embedding_incomplete", f"{missing} of {chunk_count} chunks have no vector of {model}", retryable=True)
@@ -92,7 +92,7 @@ def make_current(tx: Transaction, arrival: Arrival, version_id: int) -> int | No
             "the_id": arrival.document_id,
             "the_current_version": version_id,
             "the_version_count": number,
-            "the_content_type": arrival.content_type,
+            "the_content_type": content_type,
             "the_size_bytes": size_bytes,
             "the_sha256": sha256,
             "the_language": language,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import sqlite3
 from dataclasses import dataclass
 from typing import Any
@@ -14,8 +15,9 @@ from forebay.catalog.tables import documents, versions
 from forebay.database.transaction import compile_query
 from forebay.errors import ForebayError
 from forebay.values.arrival import Location
-from forebay.values.chunk import Chunk
+from forebay.values.chunk import Chunk, ChunkLocation
 from forebay.values.document import Document
+from forebay.values.field import Field
 from forebay.values.times import from_microseconds
 
 _DOCUMENT = select(
@@ -95,15 +97,34 @@ def list_documents(
 def chunks_of(connection: sqlite3.Connection, document_id: str, *, first_ordinal: int = 0, limit: int = -1) -> list[Chunk]:
     """The chunks of a document's current version in order, at most `limit` of them unless that is negative."""
     rows = connection.execute(
-        "SELECT c.ordinal, t.text, c.start, c.stop, c.first_line, c.last_line, c.symbol FROM documents d"
+        "SELECT c.ordinal, t.text, c.start, c.stop, c.first_line, c.last_line, c.symbol, c.location FROM documents d"
         " JOIN chunks c ON c.version_id = d.current_version JOIN texts t ON t.id = c.text_id WHERE d.id = ? AND c.ordinal >= ?"
         " ORDER BY c.ordinal LIMIT ?",
         (document_id, first_ordinal, limit),
     )
     return [
-        Chunk(ordinal=ordinal, text=text, start=start, end=stop, first_line=first, last_line=last, symbol=symbol)
-        for ordinal, text, start, stop, first, last, symbol in rows
+        Chunk(
+            ordinal=ordinal,
+            text=text,
+            start=start,
+            end=stop,
+            first_line=first,
+            last_line=last,
+            symbol=symbol,
+            location=None if location is None else ChunkLocation.from_json(json.loads(location)),
+        )
+        for ordinal, text, start, stop, first, last, symbol, location in rows
     ]
+
+
+def fields_of(connection: sqlite3.Connection, document_id: str) -> list[Field]:
+    """The fields of a document's current version, in the order of their extraction."""
+    rows = connection.execute(
+        "SELECT f.name, f.value, f.start, f.stop, f.confidence FROM documents d JOIN fields f ON f.version_id = d.current_version"
+        " WHERE d.id = ? ORDER BY f.ordinal",
+        (document_id,),
+    )
+    return [Field(name=name, value=value, start=start, end=stop, confidence=confidence) for name, value, start, stop, confidence in rows]
 
 
 def summary(connection: sqlite3.Connection, project: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ CREATE TABLE arrivals (
 CREATE INDEX arrivals_open ON arrivals (sequence) WHERE outcome IS NULL;
 CREATE INDEX arrivals_place ON arrivals (place, blob_name, sequence);
 CREATE INDEX arrivals_document ON arrivals (document_id, sequence);
+CREATE INDEX arrivals_outcome ON arrivals (project, outcome, reason);
 CREATE TABLE documents (
   id TEXT PRIMARY KEY,
   project TEXT NOT NULL,
@@ -48,6 +49,7 @@ CREATE TABLE documents (
   updated_at INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX documents_name ON documents (project, name);
+CREATE INDEX documents_status ON documents (project, status, name);
 CREATE INDEX documents_source ON documents (source, blob_name);
 CREATE TABLE versions (
   id INTEGER PRIMARY KEY,
@@ -60,11 +62,13 @@ CREATE TABLE versions (
   sha256 TEXT NOT NULL,
   size_bytes INTEGER NOT NULL,
   format TEXT NOT NULL,
+  content_type TEXT,
   language TEXT,
   encoding TEXT,
   is_encoding_guessed INTEGER NOT NULL,
   replaced_count INTEGER NOT NULL,      -- characters that could not be decoded
   chunk_count INTEGER NOT NULL,
+  finding_count INTEGER NOT NULL,       -- of the content scan
   valid_from INTEGER,                   -- NULL while it is being written: invisible
   valid_to INTEGER                      -- NULL while it is current
 );
@@ -88,9 +92,20 @@ CREATE TABLE chunks (
   first_line INTEGER NOT NULL,
   last_line INTEGER NOT NULL,
   symbol TEXT,
+  location TEXT,                        -- JSON; NULL where lines say it all
   in_search INTEGER NOT NULL,           -- 1 while the full text has a row for it
   UNIQUE (version_id, ordinal)
 );
+CREATE TABLE fields (
+  version_id INTEGER NOT NULL,
+  ordinal INTEGER NOT NULL,
+  name TEXT NOT NULL,
+  value TEXT NOT NULL,
+  start INTEGER NOT NULL,
+  stop INTEGER NOT NULL,
+  confidence REAL NOT NULL,
+  PRIMARY KEY (version_id, ordinal)
+) WITHOUT ROWID;
 CREATE TABLE vectors (
   text_id INTEGER NOT NULL,
   model TEXT NOT NULL,

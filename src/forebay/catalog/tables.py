@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib.resources import files
 
-from sqlalchemy import BLOB, Column, Integer, MetaData, Table, Text
+from sqlalchemy import BLOB, REAL, Column, Integer, MetaData, Table, Text
 
 from forebay.database.migrations import Migration
 
@@ -16,7 +16,7 @@ def schema() -> list[Migration]:
     return [files("forebay.catalog").joinpath("schema.sql").read_text()]
 
 
-def _table(table_name: str, /, **columns: type[Integer | Text | BLOB]) -> Table:
+def _table(table_name: str, /, **columns: type[Integer | Text | BLOB | REAL[float]]) -> Table:
     return Table(table_name, metadata, *(Column(column, kind) for column, kind in columns.items()))
 
 
@@ -81,11 +81,13 @@ versions = _table(
     sha256=Text,
     size_bytes=Integer,
     format=Text,
+    content_type=Text,
     language=Text,
     encoding=Text,
     is_encoding_guessed=Integer,
     replaced_count=Integer,
     chunk_count=Integer,
+    finding_count=Integer,
     valid_from=Integer,
     valid_to=Integer,
 )
@@ -103,8 +105,11 @@ chunks = _table(
     first_line=Integer,
     last_line=Integer,
     symbol=Text,
+    location=Text,
     in_search=Integer,
 )
+
+fields = _table("fields", version_id=Integer, ordinal=Integer, name=Text, value=Text, start=Integer, stop=Integer, confidence=REAL)
 
 vectors = _table("vectors", text_id=Integer, model=Text, vector=BLOB)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from forebay.catalog.tables import chunks, texts, vectors, versions
 from forebay.database import Transaction
 from forebay.values.arrival import Arrival
 from forebay.values.chunk import Chunk
+from forebay.values.field import Field
 
 WRITE_SLICE_CHUNKS = 256  # rows written in one unit, about 10 ms
 
@@ -26,16 +28,18 @@ class VersionFacts:
     sha256: str
     size_bytes: int
     format: str
+    content_type: str | None  # bare media type: as declared, else that of the format
     language: str | None
     encoding: str | None
     is_encoding_guessed: bool
     replaced_count: int
     chunk_count: int
+    finding_count: int = 0  # of the content scan
 
 
 _VERSION_COLUMNS = (
-    "document_id project number arrival_sequence model recipe sha256 size_bytes format language encoding is_encoding_guessed "
-    "replaced_count chunk_count"
+    "document_id project number arrival_sequence model recipe sha256 size_bytes format content_type language encoding is_encoding_guessed "
+    "replaced_count chunk_count finding_count"
 ).split()
 _INSERT_VERSION = insert(versions).values({name: bindparam(name) for name in _VERSION_COLUMNS})
 _INSERT_TEXT = (
@@ -43,7 +47,7 @@ _INSERT_TEXT = (
     .values(project=bindparam("project"), sha256=bindparam("sha256"), text=bindparam("text"))
     .on_conflict_do_nothing(index_elements=[texts.c.project, texts.c.sha256])
 )
-_CHUNK_COLUMNS = "version_id ordinal start stop first_line last_line symbol".split()
+_CHUNK_COLUMNS = "version_id ordinal start stop first_line last_line symbol location".split()
 _INSERT_CHUNK = insert(chunks).values(
     {name: bindparam(name) for name in _CHUNK_COLUMNS}
     | {"id": bindparam("id"), "text_id": bindparam("text_id"), "in_search": literal_column("1")}
@@ -70,11 +74,13 @@ def stage_version(tx: Transaction, arrival: Arrival, facts: VersionFacts) -> int
             "sha256": facts.sha256,
             "size_bytes": facts.size_bytes,
             "format": facts.format,
+            "content_type": facts.content_type,
             "language": facts.language,
             "encoding": facts.encoding,
             "is_encoding_guessed": facts.is_encoding_guessed,
             "replaced_count": facts.replaced_count,
             "chunk_count": facts.chunk_count,
+            "finding_count": facts.finding_count,
         },
     )
     assert cursor.lastrowid is not None
@@ -96,6 +102,7 @@ def stage_chunks(tx: Transaction, version_id: int, project: str, document_name: 
             "first_line": chunk.first_line,
             "last_line": chunk.last_line,
             "symbol": chunk.symbol,
+            "location": None if chunk.location is None else json.dumps(chunk.location.to_json(), ensure_ascii=False),
         }
         for position, chunk in enumerate(pieces)
     ]
@@ -106,6 +113,14 @@ def stage_chunks(tx: Transaction, version_id: int, project: str, document_name: 
             {"id": next_id + position, "text": chunk.text, "context": f"{document_name} {chunk.symbol or ''}"}
             for position, chunk in enumerate(pieces)
         ],
+    )
+
+
+def stage_fields(tx: Transaction, version_id: int, found: Sequence[Field]) -> None:
+    """Write the fields of an invisible version."""
+    tx.execute_many(
+        "INSERT INTO fields (version_id, ordinal, name, value, start, stop, confidence) VALUES (?, ?, ?, ?, ?, ?, ?)",
+        [(version_id, ordinal, each.name, each.value, each.start, each.end, each.confidence) for ordinal, each in enumerate(found)],
     )
 
 
@@ -173,5 +188,6 @@ def discard_staged(tx: Transaction, version_id: int) -> bool:
     if retire_chunks(tx, version_id):
         return False
     tx.execute("DELETE FROM chunks WHERE version_id = ?", (version_id,))
+    tx.execute("DELETE FROM fields WHERE version_id = ?", (version_id,))
     tx.execute("DELETE FROM versions WHERE id = ? AND valid_from IS NULL", (version_id,))
     return True

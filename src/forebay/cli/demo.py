@@ -95,7 +95,7 @@ async def _demo(settings: Settings, questions: Sequence[str] | None) -> int:
                 took = f"{answer['took_ms']:.0f} ms"
                 print(f"\n{styled(f'Question {number}', '36')}  {bold(visible(question))}  {dim(took)}")
                 for place, hit in enumerate(answer["hits"], 1):
-                    print_hit(place, hit, question, indent="  ")
+                    print_hit(place, hit, indent="  ")
             return indexed
     except asyncio.CancelledError:
         print("\nInterrupted. The demo's data was temporary, and nothing in the folder was changed.")

@@ -151,14 +151,14 @@ async def _sync_rate(settings: Settings) -> Finding:
 
 
 async def _embedder(settings: Settings) -> Finding:
-    if settings.embedding.embedder == "mock":
+    from forebay.app import make_embedder
+
+    if settings.embedding.embedder_in_force == "mock":
         return Finding(
             name="embedder", state="warn", detail="mock", advice="Only for tests: search by meaning needs FOREBAY_EMBEDDER=minilm."
         )
-    from forebay.pipeline.embedders.minilm import MiniLMEmbedder
-
     started = time.perf_counter()
-    embedder = MiniLMEmbedder(cache_directory=settings.embedding.model_cache_dir, thread_count=settings.embedding.embed_threads)
+    embedder = make_embedder(settings)
     try:
         await embedder.embed(["The first text loads the model."])
         loaded = time.perf_counter()

@@ -15,6 +15,8 @@ from forebay.errors import ForebayError
 from forebay.settings import Settings
 from forebay.values.reasons import REASONS
 
+_SHOWN_VALUES = 5  # of each field; --json has all
+
 documents = typer.Typer(help="List documents, or show one with its history.", no_args_is_help=True)
 
 
@@ -146,6 +148,7 @@ def _print_document(body: dict[str, Any]) -> None:
         ("updated", body["updated_at"]),
     ]
     print_facts((name, visible(str(value))) for name, value in facts if value not in (None, ""))
+    print_facts(_field_facts(body.get("fields") or []))
     events = body.get("events") or []
     if events:
         print()
@@ -156,6 +159,18 @@ def _print_document(body: dict[str, Any]) -> None:
                 for event in events
             ],
         )
+
+
+def _field_facts(fields: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """The first values of each name; the language is among the facts already."""
+    values: dict[str, list[str]] = {}
+    for each in fields:
+        values.setdefault(str(each["name"]), []).append(visible(str(each["value"])))
+    values.pop("language", None)
+    return [
+        (name, ", ".join(found[:_SHOWN_VALUES]) + (f" and {len(found) - _SHOWN_VALUES} more" if len(found) > _SHOWN_VALUES else ""))
+        for name, found in values.items()
+    ]
 
 
 def _details(data: dict[str, Any]) -> str:

@@ -59,6 +59,10 @@ def main() -> None:
     except ForebayError as error:
         print_error(error.message, error.hint)
         sys.exit(exit_status(error))
+    except UnicodeEncodeError as error:
+        # an argument that is no UTF-8: it could not be part of any request
+        print_error(f"expected UTF-8 in the arguments, got {error.object!r}", "Check the encoding of your terminal, or rename the file.")
+        sys.exit(2)
     except BrokenPipeError:
         # the reader went away (`forebay documents list | head`); keep the interpreter from flushing into the void
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -104,6 +104,18 @@ def put(
         raise typer.Exit(FAILED)
 
 
+def visible_name(name: str) -> str:
+    r"""A file name as text: bytes that are not UTF-8 show as `\xNN`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def _problem(path: Path) -> str | None:
+    """Why a single path cannot be sent; a missing file is told by the attempt itself."""
+    if visible_name(path.name) != path.name:
+        return "name_not_utf8"
+    return "not_a_file" if path.exists() and not path.is_file() else None
+
+
 def _collect(paths: Sequence[Path], settings: Settings) -> tuple[list[Upload], Outcome]:
     """The files to send, and an outcome that knows already of those that cannot be."""
     from forebay.effects import DiskFiles
@@ -116,7 +128,11 @@ def _collect(paths: Sequence[Path], settings: Settings) -> tuple[list[Upload], O
     outcome = Outcome()
     for path in paths:
         if not path.is_dir():
-            uploads.append(Upload(name=path.name, path=path))
+            problem = _problem(path)
+            if problem is None:
+                uploads.append(Upload(name=path.name, path=path))
+            else:
+                outcome.record({"name": visible_name(path.name), "status": "skipped", "reason": problem})
             continue
         root = path.resolve()
         scan = scan_source(DiskFiles(), root, excludes)

@@ -10,7 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from forebay.settings import MOOT_NAMES, Leaf, leaves
+from forebay.pipeline.formats import FORMATS, Format
+from forebay.settings import Leaf, leaves
 from forebay.values.reasons import REASONS
 
 PROGRAM = "forebay"
@@ -38,6 +39,30 @@ An empty variable counts as not set. Folders are separated by `:`, patterns by `
 of `.gitignore`. A value that does not fit is an error that names the variable, what was expected and what came; an unknown `FOREBAY_`
 variable is a warning.
 `forebay settings` prints what is in force, and where it comes from.
+"""
+SPLIT = {"code": "on syntax", "markdown": "at headings", "text": "at blank lines, lines and sentences"}
+CITED = {
+    "pdf": "lines, page",
+    "slides": "lines, slide",
+    "spreadsheet": "lines, sheet and rows",
+    "notebook": "lines, cells, headings",
+}
+FORMATS_PAGE = f"""# Formats
+
+{GENERATED}
+
+A file is read when its name has one of these suffixes (case does not matter) or is one of the names at the end, or when it is declared
+as `text/...`; a suffix counts more than a declared type. The content has to agree: a picture that is called `notes.txt` is skipped as
+`content_mismatch`, what ends too early as `corrupt`, what needs a password as `encrypted`, an archive that inflates enormously as
+`archive_bomb`. `MAX_BLOB_MB` limits the size of a file, whatever its format.
+
+A citation has the lines and the characters of the text that was read, and beside them what a person can look up in the program that
+opens the file: `report.pdf:10-14 page 3`, `sales.xlsx:2-9 Sales rows 1-8`, `notes.md:4-9 Guide > Install`. For code it has the symbol
+where that can be told: in Python and JavaScript. No passage spans two pages, slides or sheets.
+
+Text comes in UTF-8, in UTF-16 and UTF-32 with a byte order mark, or in a legacy encoding that is declared (HTTP `charset`, HTML `meta`,
+the XML declaration, Python's cookie) or guessed: Western, Central European, Cyrillic, Greek, Turkish, Hebrew, Arabic, Japanese,
+Chinese, Korean. The encoding, whether it was guessed, and how many characters could not be decoded are kept with the document.
 """
 COMMAND_LINE = f"""# Command line
 
@@ -77,6 +102,7 @@ def _documents(docs: Path) -> dict[Path, str]:
     )
     return {
         docs / "configuration.md": CONFIGURATION + "\n".join(_settings()) + "\n",
+        docs / "formats.md": FORMATS_PAGE + "\n".join(_formats()) + "\n",
         docs / "cli.md": COMMAND_LINE + "\n".join(_commands()) + "\n",
         troubleshooting: with_reasons,
     }
@@ -91,14 +117,41 @@ def _settings() -> Iterator[str]:
         for leaf in everything:
             if leaf.group == group:
                 yield _setting(leaf)
-    yield "\n## Accepted without effect\n"
-    yield from (f"- `{name}`: {meaning}." for name, meaning in MOOT_NAMES.items())
 
 
 def _setting(leaf: Leaf) -> str:
     also = f" Also set by {', '.join(f'`{alias}`' for alias in leaf.aliases)}." if leaf.aliases else ""
     default = leaf.default_text if " " in leaf.default_text or not leaf.default_text else f"`{leaf.default_text}`"
     return f"| `{leaf.variable}` | {default} | {leaf.unit} | {leaf.help}{also} |"
+
+
+def _formats() -> Iterator[str]:
+    yield "\n## Text and code\n"
+    yield "These are kept to the last character.\n"
+    yield "| format | suffixes | declared as | split | cited by |"
+    yield "|---|---|---|---|---|"
+    documents = [format for format in FORMATS if format.reader != "text"]
+    for format in FORMATS:
+        if format.reader == "text":
+            yield f"{_recognised(format)} | {SPLIT[format.chunker]} | {_cited(format)} |"
+    yield "\n## Documents\n"
+    yield "| format | suffixes | declared as | kept | lost | cited by |"
+    yield "|---|---|---|---|---|---|"
+    yield from (f"{_recognised(format)} | {format.kept} | {format.lost} | {_cited(format)} |" for format in documents)
+    yield "\n## Names without a suffix\n"
+    yield ", ".join(f"`{name}`" for format in FORMATS for name in format.file_names) + "."
+
+
+def _recognised(format: Format) -> str:
+    # only a type of `text/...` makes a file of another name acceptable
+    types = ", ".join(f"`{content_type}`" for content_type in format.content_types if content_type.startswith("text/"))
+    return f"| {format.name} | {', '.join(f'`{suffix}`' for suffix in format.suffixes)} | {types}"
+
+
+def _cited(format: Format) -> str:
+    if format.name in ("python", "javascript"):
+        return "lines, symbol"
+    return CITED.get(format.reader, "lines, headings" if format.chunker == "markdown" else "lines")
 
 
 def _reasons() -> Iterator[str]:

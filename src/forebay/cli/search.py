@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
-import sys
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Annotated, Any, Literal
 
 import typer
@@ -11,17 +11,17 @@ import typer
 from forebay.cli.connection import Connection, connect
 from forebay.cli.execution import run
 from forebay.cli.options import AsJson, DataDirectory, Project, settings_with
-from forebay.cli.output import bold, clipped, dim, is_styled, print_json, visible, width
+from forebay.cli.output import bold, cell_width, dim, print_json, styled, visible, width
 from forebay.settings import Settings
 
-EXCERPT_LINES = 3
-WEAK_WORDS = frozenset(
-    "about after because before does from have into that their then they this what when where which while with your".split()
-)
+PASSAGE_ROWS = 4
+MATCH_STYLE = "1;33"
+
+Row = list[tuple[str, bool]]  # what is printed for each character, and whether it belongs to a match
 
 
 def search(
-    query: Annotated[str, typer.Argument(help="Words or a question; quotes and operators have no special meaning.")],
+    query: Annotated[str, typer.Argument(help='Words or a question; "quoted words" have to occur side by side. Nothing else is syntax.')],
     *,
     k: Annotated[int, typer.Option("-k", "--k", min=1, max=1000, help="How many hits.")] = 10,
     project: Project = None,
@@ -29,12 +29,14 @@ def search(
     name_prefix: Annotated[str | None, typer.Option(metavar="TEXT", help="Only documents whose names begin with this.")] = None,
     language: Annotated[str | None, typer.Option(metavar="NAME", help="Only documents in this language, such as python or en.")] = None,
     content_type: Annotated[str | None, typer.Option(metavar="TYPE", help="Only documents of this type, such as text/markdown.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Show what each hit was ranked by.")] = False,
     as_json: AsJson = False,
     data_dir: DataDirectory = None,
 ) -> None:
     """Find passages, with citations.
 
-    A citation is the document's name with the first and the last line: name:first-last.
+    A citation is the document's name with the first and the last line, name:first-last, and where the file has them the
+    page, slide, sheet and rows, cells or headings.
     """
     filters = {"name_prefix": name_prefix, "language": language, "content_type": content_type}
     request: dict[str, Any] = {"query": query, "k": k, "mode": mode}
@@ -49,7 +51,9 @@ def search(
     if not body["hits"]:
         print("Nothing found; `forebay documents list` shows what there is to find.")
     for number, hit in enumerate(body["hits"], 1):
-        print_hit(number, hit, query)
+        print_hit(number, hit)
+        if explain:
+            print(f"    {dim(explanation(hit, mode))}")
 
 
 async def _search(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
@@ -63,14 +67,30 @@ async def ask(connection: Connection, request: dict[str, Any]) -> dict[str, Any]
     return body
 
 
-def print_hit(number: int, hit: dict[str, Any], query: str, *, indent: str = "") -> None:
-    """Print a citation with its score, and the lines of the chunk that say most about the query."""
+def print_hit(number: int, hit: dict[str, Any], *, indent: str = "") -> None:
+    """Print a citation with its score, and its snippet with the matches in bold on a terminal."""
     ranks = hit.get("ranks") or {}
     found_by = f"score {hit['score']:.4f}  " + " ".join(f"{name} #{rank}" for name, rank in ranks.items() if rank is not None)
     symbol = f"  {visible(hit['symbol'])}" if hit.get("symbol") else ""
-    print(f"{indent}{number:>2}. {bold(visible(citation(hit)))}{symbol}  {dim(found_by)}")
-    for line in excerpt(str(hit["text"]), query, columns=width() - len(indent) - 6):
-        print(f"{indent}    {dim('|')} {_highlighted(line, query)}")
+    place = f" {visible(place_of(hit['location']))}" if hit.get("location") else ""
+    print(f"{indent}{number:>2}. {bold(visible(citation(hit)) + place)}{symbol}  {dim(found_by)}")
+    for row in passage(hit["snippet"], hit["highlights"], columns=width() - len(indent) - 6):
+        shown = "".join(_styled(list(cells), is_match) for is_match, cells in groupby(row, key=lambda cell: cell[1]))
+        print(f"{indent}    {dim('|')} {shown}")
+
+
+def explanation(hit: dict[str, Any], mode: str) -> str:
+    """Why the hit stands where it stands: ranks, BM25, cosine, and the words that match."""
+    ranks, scores = hit["ranks"], hit["scores"]
+    reasons = []
+    if scores["text"] is not None:
+        reasons.append(f"text #{ranks['text']}: BM25 {scores['text']:.2f}")
+    if scores["vector"] is not None:
+        reasons.append(f"vector #{ranks['vector']}: cosine {scores['vector']:.4f}")
+    if mode == "hybrid" and scores["text"] is not None and scores["vector"] is not None:
+        reasons.append(f"the words add {max(0.0, hit['score'] - scores['vector']):.4f}")
+    words = dict.fromkeys(visible(hit["snippet"][first:last]).lower() for first, last in hit["highlights"])
+    return "; ".join([*reasons, f"matches: {', '.join(words)}" if words else "no word of the query in the snippet"])
 
 
 def citation(hit: dict[str, Any]) -> str:
@@ -79,45 +99,63 @@ def citation(hit: dict[str, Any]) -> str:
     return f"{hit['name']}:{first}-{last}"
 
 
-def excerpt(text: str, query: str, *, columns: int) -> list[str]:
-    """Up to three neighbouring lines of visible text, from the first to the last that has words of the query where most of them are.
-
-    Long lines are cut around the first word; a text without any of the words gives its beginning.
-    """
-    words = _words(query)
-    lines = [visible(line.expandtabs(4)).rstrip() for line in text.splitlines()]
-    lines = [line for line in lines if line.strip()]
-    weights = [len({word for word in words if word in line.lower()}) for line in lines]
-    starts = range(max(1, len(lines) - EXCERPT_LINES + 1))
-    best = max(starts, key=lambda start: (sum(weights[start : start + EXCERPT_LINES]), sum(weights[start : start + 1]), -start))
-    telling = [number for number in range(best, min(best + EXCERPT_LINES, len(lines))) if weights[number]]
-    chosen = lines[telling[0] : telling[-1] + 1] if telling else lines[:EXCERPT_LINES]
-    # the first line of a chunk may have lost its indentation to the splitter
-    margin = min((_indentation(line) for line in chosen if line is not lines[0] or line[0] == " "), default=0)
-    return [_window(line[min(margin, _indentation(line)) :], words, columns) for line in chosen]
+def place_of(location: dict[str, Any]) -> str:
+    """Where to look in the program that opens the file: `page 3`, `Sales rows 2-9`, `Guide > Install`."""
+    words = [f"{name} {location[name]}" for name in ("page", "slide") if name in location]
+    if "sheet" in location:
+        words.append(str(location["sheet"]))
+    words += [_range(name, *location[name]) for name in ("rows", "cells") if name in location]
+    if "headings" in location:
+        words.append(" > ".join(location["headings"]))
+    return " ".join(words)
 
 
-def _indentation(line: str) -> int:
-    return len(line) - len(line.lstrip())
+def _range(name: str, first: int, last: int) -> str:
+    return f"{name.removesuffix('s')} {first}" if first == last else f"{name} {first}-{last}"
 
 
-def _words(query: str) -> list[str]:
-    words = re.findall(r"\w+", query.lower())
-    return [word for word in words if len(word) > 3 and word not in WEAK_WORDS] or words
+def passage(snippet: str, highlights: Sequence[Sequence[int]], *, columns: int) -> list[Row]:
+    """Up to four rows of a snippet that fit into so many columns, from the first that has a match, without their common indentation."""
+    matches = {place for first, last in highlights for place in range(first, last)}
+    rows = [row for row in _lines(snippet, matches) if any(not character.isspace() for character, _ in row)]
+    first = next((number for number, row in enumerate(rows) if any(is_match for _, is_match in row)), 0)
+    chosen = rows[first : first + PASSAGE_ROWS]
+    # the first line of a snippet may have lost its indentation
+    margin = min((_indentation(row) for row in chosen if row is not rows[0] or _indentation(row)), default=0)
+    return [_window(row[min(margin, _indentation(row)) :], columns) for row in chosen]
 
 
-def _window(line: str, words: list[str], columns: int) -> str:
-    """The part of a long line around the first of the words; its beginning where that shows the word."""
-    first = min((place for word in words if (place := line.lower().find(word)) >= 0), default=0)
-    if first < columns * 2 // 3 or len(line) <= columns:
-        return clipped(line, columns)
-    start = first - columns // 3
-    start = line.find(" ", start) + 1 or start
-    return clipped("…" + line[start:], columns)
+def _lines(text: str, matches: set[int]) -> Iterator[Row]:
+    place = 0
+    for line in text.splitlines(keepends=True):
+        content = line.splitlines()[0]
+        yield [("    " if character == "\t" else visible(character), place + at in matches) for at, character in enumerate(content)]
+        place += len(line)
 
 
-def _highlighted(line: str, query: str) -> str:
-    words = _words(query)
-    if not words or not is_styled(sys.stdout):
-        return line
-    return re.sub("|".join(re.escape(word) for word in words), lambda found: f"\x1b[1;33m{found.group()}\x1b[0m", line, flags=re.IGNORECASE)
+def _indentation(row: Row) -> int:
+    return next((count for count, (character, _) in enumerate(row) if not character.isspace()), len(row))
+
+
+def _window(row: Row, columns: int) -> Row:
+    """The part of a long row around its first match; its beginning where that shows the match."""
+    if _cells(row) <= columns:
+        return row
+    match = next((at for at, (_, is_match) in enumerate(row) if is_match), 0)
+    if match >= columns * 2 // 3:
+        start = match - columns // 3
+        start = next((at + 1 for at in range(start, match) if row[at][0] == " "), start)
+        row = [("…", False), *row[start:]]
+    kept = len(row)
+    while _cells(row[:kept]) > columns - (kept < len(row)):
+        kept -= 1
+    return row if kept == len(row) else [*row[:kept], ("…", False)]
+
+
+def _cells(row: Row) -> int:
+    return cell_width("".join(character for character, _ in row))
+
+
+def _styled(cells: Row, is_match: bool) -> str:
+    text = "".join(character for character, _ in cells)
+    return styled(text, MATCH_STYLE) if is_match else text

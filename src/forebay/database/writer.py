@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from forebay.database.group import GroupCommitter, Unit, database_unavailable
@@ -16,6 +17,8 @@ from forebay.effects import Clock
 Result = TypeVar("Result")
 
 GROUP_LIMIT_UNITS = 512  # units in one commit
+COMMITS_BETWEEN_LOOKS = 128  # at the size of the write-ahead log
+LOG_LIMIT_BYTES = 128 << 20
 BULK_BUDGET_SECONDS = 0.02  # bulk work in one commit, so that a large document never stalls the journal
 
 
@@ -55,6 +58,7 @@ class ThreadWriter:
         self._bulk: deque[_Entry] = deque()
         self._wake = threading.Condition()
         self._closing = False
+        self._commit_count = 0
         self._thread = threading.Thread(target=self._run, name="forebay-writer", daemon=True)
         self._thread.start()
 
@@ -91,6 +95,20 @@ class ThreadWriter:
             group: list[_Entry] = []
             outcomes = self._committer.commit(self._units(group))
             self._loop.call_soon_threadsafe(self._settle, group, outcomes)
+            self._bound_log()
+
+    def _bound_log(self) -> None:
+        """Start the write-ahead log anew when overlapping readers have kept it from being reused for long."""
+        self._commit_count += 1
+        if self._commit_count % COMMITS_BETWEEN_LOOKS:
+            return
+        path = Path(f"{self._connection.execute('PRAGMA database_list').fetchone()[2]}-wal")
+        if not path.exists() or path.stat().st_size < LOG_LIMIT_BYTES:
+            return
+        # it waits for readers of the old part, but never long; the next look tries again
+        self._connection.execute("PRAGMA busy_timeout=100")
+        self._connection.execute("PRAGMA wal_checkpoint(RESTART)")
+        self._connection.execute("PRAGMA busy_timeout=5000")
 
     @staticmethod
     def _settle(group: list[_Entry], outcomes: list[Any | BaseException]) -> None:

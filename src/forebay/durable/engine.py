@@ -34,7 +34,8 @@ class EngineLimits:
     inflight_instances: int = 64  # live at once; the others wait in the journal
     payload_bytes: int = 64 * 1024  # JSON of one input or result
     stop_deadline_seconds: float = 20.0  # how long a stop waits for activities under way
-    reload_delay_seconds: float = 0.5  # before an instance is replayed whose journal could not be written
+    reload_delay_seconds: float = 0.5  # before an instance is replayed whose journal could not be written; doubled each time
+    longest_reload_delay_seconds: float = 30.0
 
 
 class DurableEngine:
@@ -53,6 +54,7 @@ class DurableEngine:
         self.limits = limits or EngineLimits()
         self._runs: dict[str, Run] = {}
         self._held: dict[str, str] = {}
+        self._reloads: dict[str, int] = {}  # in a row, of live instances
         self._waiters: dict[str, set[asyncio.Future[InstanceRow]]] = {}
         self._admitted_key = 0  # every instance up to this key is live, held or over
         self._newest_key = 0
@@ -307,6 +309,7 @@ class DurableEngine:
                 end = self._end_of(run) if run.driver.outcome is not None and not scheduled and run.transactional_count == 0 else None
                 if facts or end is not None:
                     await self._write(run, facts, end)
+                    self._reloads.pop(run.row.id, None)
                 if end is not None:
                     self._finish(run, end)
                     return
@@ -385,7 +388,9 @@ class DurableEngine:
             return row, journal.load_history(tx.connection, row.key) if row else []
 
         while True:
-            await self._effects.clock.sleep(self.limits.reload_delay_seconds)
+            reloads = self._reloads[instance_id] = self._reloads.get(instance_id, 0) + 1
+            delay_seconds = self.limits.reload_delay_seconds * 2 ** min(reloads - 1, 16)
+            await self._effects.clock.sleep(min(delay_seconds, self.limits.longest_reload_delay_seconds))
             try:
                 # read by the writer, behind every unit that the given-up instance has left in its queue
                 row, history = await self.database.writer.submit(read)

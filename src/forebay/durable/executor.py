@@ -67,6 +67,9 @@ class Executor:
                 if _is_cancelled():  # whatever the activity made of it: being stopped is no failure
                     raise asyncio.CancelledError from error
                 failure = Failure.of(error)
+                if failure.code == "database_unavailable" and isinstance(error, ForebayError):
+                    # a full disk is no failure of the activity: the instance waits until the database writes again
+                    raise
             else:
                 return self._fact("completed", run, scheduled, failed_count + 1, scheduled_at, payload)
             failed_count += 1

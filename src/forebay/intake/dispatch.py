@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Coroutine
 from typing import Any
 
-from forebay.catalog.arrivals import open_arrivals
-from forebay.database import Readers
+from forebay.catalog.arrivals import open_arrivals, outcome_of, settle_arrival
+from forebay.catalog.documents import fail, overtaken_by
+from forebay.database import Readers, Transaction, Writer
 from forebay.durable import DurableClient
 from forebay.effects import Clock
 from forebay.errors import ForebayError
@@ -29,8 +29,9 @@ class Dispatcher:
     a time, and those that came meanwhile wait for it.
     """
 
-    def __init__(self, readers: Readers, client: DurableClient, clock: Clock, *, orchestration: str, limit: int) -> None:
+    def __init__(self, readers: Readers, writer: Writer, client: DurableClient, clock: Clock, *, orchestration: str, limit: int) -> None:
         self._readers = readers
+        self._writer = writer
         self._client = client
         self._clock = clock
         self._orchestration = orchestration
@@ -47,17 +48,16 @@ class Dispatcher:
         """There may be new arrivals in the table."""
         self._news.set()
 
-    @contextmanager
-    def holding(self, event_id: str) -> Iterator[None]:
+    def hold(self, event_id: str) -> None:
         """Do not start the arrival with this event id yet: its blob is about to become visible."""
         self._parked[event_id] = None
-        try:
-            yield
-        finally:
-            parked = self._parked.pop(event_id)
-            if parked is not None:
-                self._offer(parked)
-            self._news.set()
+
+    def release(self, event_id: str) -> None:
+        """The blob is visible now, or never will be."""
+        parked = self._parked.pop(event_id, None)
+        if parked is not None:
+            self._offer(parked)
+        self._news.set()
 
     async def until_idle(self) -> None:
         """Return once every arrival that is in the table now has its outcome."""
@@ -68,7 +68,11 @@ class Dispatcher:
             await self._clock.sleep(IDLE_POLL_SECONDS)
 
     async def run(self) -> None:
-        """Dispatch until cancelled."""
+        """Dispatch until cancelled; after an error it may be run again."""
+        self._cursor = self._waiting_count = 0
+        self._active.clear()
+        self._waiting.clear()
+        self._parked = dict.fromkeys(self._parked)
         try:
             while True:
                 self._news.clear()
@@ -103,11 +107,11 @@ class Dispatcher:
         current: Arrival | None = arrival
         while current is not None:
             await self._run_one(current)
-            self._news.set()
             waiting = self._waiting.get(current.document_id)
             if waiting:
                 current = waiting.popleft()
                 self._waiting_count -= 1
+                self._news.set()
             else:
                 self._waiting.pop(current.document_id, None)
                 self._active.discard(current.document_id)
@@ -117,16 +121,32 @@ class Dispatcher:
         while True:
             try:
                 await self._client.start_new(self._orchestration, arrival.instance_id, {"arrival": arrival.sequence})
-                await self._client.wait_for_completion(arrival.instance_id)
+                status = await self._client.wait_for_completion(arrival.instance_id)
+                if status.runtime_status == "Failed":
+                    # the orchestration settles its arrival, whatever its activities do; if it could not, this does
+                    message = str(status.output)
+                    await self._writer.submit(lambda tx, why=message: _settle_as_failed(tx, arrival, why))  # type: ignore[misc]
                 return
-            except ForebayError as error:
-                if not error.retryable:
-                    log.exception("arrival %s could not be started", arrival.sequence)
-                    return
-                log.warning("arrival %s is started again: %s", arrival.sequence, error)
+            except Exception as error:
+                is_passing = isinstance(error, ForebayError) and error.retryable
+                log.warning("arrival %s is started again: %s", arrival.sequence, error, exc_info=None if is_passing else error)
                 await self._clock.sleep(RETRY_SECONDS)
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        # only now is there room: waking up any earlier would find none, and sleep on
+        self._news.set()
+
+
+def _settle_as_failed(tx: Transaction, arrival: Arrival, message: str) -> None:
+    if outcome_of(tx, arrival.sequence) is not None:
+        return
+    if overtaken_by(tx, arrival) is None:
+        fail(tx, arrival, "internal", message)
+    else:
+        settle_arrival(tx, arrival.sequence, "superseded")

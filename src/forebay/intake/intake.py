@@ -134,18 +134,19 @@ class Intake:
                 correlation_id=sender.correlation_id,
                 event_id=event_id,
             )
+            self._dispatcher.hold(event_id)
             recorded.extend(await self.record([new]))
 
-        with self._dispatcher.holding(event_id):
-            blob = await self._blobs.put(
-                address,
-                content,
-                max_bytes=self._max_bytes,
-                content_type=content_type,
-                if_match=if_match,
-                if_none_match=if_none_match,
-                before_visible=record,
-            )
+        blob = await self._blobs.put(
+            address,
+            content,
+            max_bytes=self._max_bytes,
+            content_type=content_type,
+            if_match=if_match,
+            if_none_match=if_none_match,
+            before_visible=record,
+            after_visible=lambda: self._dispatcher.release(event_id),
+        )
         (arrival,) = recorded
         assert arrival is not None  # a new file has a new ETag
         return arrival, blob

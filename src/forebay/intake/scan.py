@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import errno
-from collections.abc import Iterator, Set
+import logging
+from collections.abc import Callable, Iterator, Set
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -14,8 +15,11 @@ from forebay.effects import Files, FileStat
 from forebay.errors import ForebayError
 from forebay.intake.excludes import Excludes, Scope
 
+log = logging.getLogger(__name__)
+
 Problem: TypeAlias = Literal["outside_source", "not_a_file", "unreadable", "name_not_utf8"]
 
+_LASTING = {errno.EACCES, errno.EPERM, errno.EFBIG, errno.ENAMETOOLONG}  # what does not go by without somebody's doing
 GITIGNORE_LIMIT_BYTES = 256 * 1024
 
 
@@ -33,12 +37,22 @@ class Scan:
 
     entries: list[ScanEntry]  # in byte order of their names
     excluded_count: int  # files; an excluded directory counts as one
+    unknown_prefixes: list[str]  # of the names below folders that could not be listed
+    root_inode: int
 
     def __iter__(self) -> Iterator[ScanEntry]:
         return iter(self.entries)
 
 
-def scan_source(files: Files, root: Path, excludes: Excludes, *, only: Set[str] | None = None, follows_symlinks: bool = True) -> Scan:
+def scan_source(
+    files: Files,
+    root: Path,
+    excludes: Excludes,
+    *,
+    only: Set[str] | None = None,
+    follows_symlinks: bool = True,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> Scan:
     """List a watched folder, or `only` the given names (none of them ends in `/`) and what is below them. Blocks.
 
     One bad entry is an entry with its problem: a directory that cannot be listed is *unreadable* under its own name (what
@@ -51,7 +65,7 @@ def scan_source(files: Files, root: Path, excludes: Excludes, *, only: Set[str] 
     try:
         resolved = files.resolve(root)
         before = files.stat(resolved)
-        walk = _Walk(files, resolved, before, excludes, only, follows_symlinks)
+        walk = _Walk(files, resolved, before, excludes, only=only, follows_symlinks=follows_symlinks, should_stop=should_stop)
         walk.run()
         after = files.stat(resolved)
     except (OSError, RuntimeError) as error:
@@ -59,7 +73,12 @@ def scan_source(files: Files, root: Path, excludes: Excludes, *, only: Set[str] 
     if after.inode != before.inode or after.kind != "directory":
         raise _source_unavailable(root, "another one in its place")
     walk.entries.sort(key=itemgetter(0))  # for UTF-8 the order of code points is that of bytes
-    return Scan(entries=walk.entries, excluded_count=walk.excluded_count)
+    return Scan(
+        entries=walk.entries,
+        excluded_count=walk.excluded_count,
+        unknown_prefixes=walk.unknown_prefixes,
+        root_inode=before.inode,
+    )
 
 
 def read_source_file(files: Files, root: Path, name: str, *, limit_bytes: int) -> tuple[bytes, FileStat]:
@@ -96,9 +115,19 @@ class _Walk:
     """One pass over a folder."""
 
     def __init__(
-        self, files: Files, root: Path, root_stat: FileStat, excludes: Excludes, only: Set[str] | None, follows_symlinks: bool
+        self,
+        files: Files,
+        root: Path,
+        root_stat: FileStat,
+        excludes: Excludes,
+        *,
+        only: Set[str] | None,
+        follows_symlinks: bool,
+        should_stop: Callable[[], bool],
     ) -> None:
         self.entries: list[ScanEntry] = []
+        self.unknown_prefixes: list[str] = []
+        self._should_stop = should_stop
         self.excluded_count = 0
         self._files = files
         self._root = root
@@ -110,6 +139,8 @@ class _Walk:
     def run(self) -> None:
         """Visit every directory; the order does not matter, since the entries are sorted in the end."""
         while self._waiting:
+            if self._should_stop():
+                raise InterruptedError(errno.EINTR, "the program is stopping")
             directory, stat, scope = self._waiting.pop()
             try:
                 found = self._found(directory, scope.prefix)
@@ -117,10 +148,14 @@ class _Walk:
             except (FileNotFoundError, NotADirectoryError):
                 if not scope.prefix:
                     raise
-            except OSError:
+            except OSError as error:
                 if not scope.prefix:
                     raise
-                self.entries.append(ScanEntry(scope.prefix[:-1], stat, "unreadable"))
+                self.unknown_prefixes.append(scope.prefix)
+                if error.errno in _LASTING:
+                    self.entries.append(ScanEntry(scope.prefix[:-1], stat, "unreadable"))
+                else:  # it may well go by: what is below is looked at again next time
+                    log.warning("%s could not be listed: %s", directory, error)
             else:
                 self._visit(directory, scope, found)
 

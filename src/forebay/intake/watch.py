@@ -15,6 +15,8 @@ from forebay.intake.reconcile import Reconciler
 
 log = logging.getLogger(__name__)
 
+RETRY_SECONDS = 2.0  # before a folder that was not there is looked for again
+
 
 class ChangeFeed(Protocol):
     """Tells which paths may have changed; it may tell too much, and miss things."""
@@ -58,6 +60,9 @@ class Watcher:
         self._excluded: dict[str, int] = {}
         self._reconciled: set[str] = set()
         self._all_reconciled = asyncio.Event()
+        self._unavailable: set[str] = set()
+        self._inodes: dict[str, int] = {}
+        self._relisten = asyncio.Event()
 
     @property
     def is_reconciled(self) -> bool:
@@ -80,17 +85,28 @@ class Watcher:
             group.create_task(self._follow())
 
     async def _listen(self) -> None:
-        roots = [place.root for place in self._places]
         while True:
+            roots = [place.root for place in self._places]
+            self._relisten.clear()
+            telling = asyncio.create_task(self._hear(roots))
+            moved = asyncio.create_task(self._relisten.wait())
             try:
-                async for paths in self._feed.changes(roots):
-                    for path in paths:
-                        self._note(path)
-                return
-            except (OSError, RuntimeError) as error:
-                # no more inotify watches, or a folder that vanished: reconciling goes on, only later
-                log.warning("changes are not noticed at once, only every %g s: %s", self._interval_seconds, error)
-                await self._clock.sleep(self._interval_seconds)
+                # the system watches a folder itself, not its name: one in its place is watched anew
+                await asyncio.wait([telling, moved], return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in (telling, moved):
+                    task.cancel()
+                await asyncio.gather(telling, moved, return_exceptions=True)
+
+    async def _hear(self, roots: Sequence[Path]) -> None:
+        try:
+            async for paths in self._feed.changes(roots):
+                for path in paths:
+                    self._note(path)
+        except (OSError, RuntimeError) as error:
+            # no more inotify watches, or a folder that is not there: comparing goes on, only later
+            log.warning("changes are not noticed at once: %s", error)
+        await self._clock.sleep(RETRY_SECONDS)
 
     def _note(self, path: Path) -> None:
         for place in self._places:
@@ -104,15 +120,14 @@ class Watcher:
         next_complete = self._clock.monotonic()
         while True:
             if self._clock.monotonic() >= next_complete:
-                for place in self._places:
-                    await self._compare(place, None)
-                next_complete = self._clock.monotonic() + self._interval_seconds
+                compared = [await self._compare(place, None) for place in self._places]
+                next_complete = self._clock.monotonic() + (self._interval_seconds if all(compared) else RETRY_SECONDS)
             else:
                 for place in self._places:
                     # taken only now: what is noted while another place is compared must not get lost
                     names, self._changed[place.key] = frozenset(self._changed[place.key]), set()
-                    if names:
-                        await self._compare(place, None if names & {"", "."} else names)
+                    if names and not await self._compare(place, None if names & {"", "."} else names):
+                        next_complete = min(next_complete, self._clock.monotonic() + RETRY_SECONDS)
             if any(self._changed.values()):
                 await self._clock.sleep(self._settle_seconds)
                 continue
@@ -125,17 +140,23 @@ class Watcher:
             # what is being written or replaced gets the time to settle, and changes are compared in batches
             await self._clock.sleep(self._settle_seconds)
 
-    async def _compare(self, place: Place, only: frozenset[str] | None) -> None:
+    async def _compare(self, place: Place, only: frozenset[str] | None) -> bool:
+        """False when the place could not be compared: soon everything in it is compared instead."""
         try:
             found = await self._reconciler.reconcile(place, actor="reconciler" if only is None else "watcher", only=only)
         except ForebayError as error:
-            log.warning("%s was not compared with the catalog: %s", place.root, error)
-            if only is not None:
-                self._changed[place.key] |= only
-            return
+            if place.key not in self._unavailable:
+                log.warning("%s is not compared with the catalog until this is over: %s", place.root, error)
+            self._unavailable.add(place.key)
+            return False
+        if self._inodes.setdefault(place.key, found.root_inode) != found.root_inode or place.key in self._unavailable:
+            self._relisten.set()
+        self._unavailable.discard(place.key)
+        self._inodes[place.key] = found.root_inode
         self._changed[place.key] |= found.unsettled
         if only is None:
             self._excluded[place.key] = found.excluded_count
             self._reconciled.add(place.key)
             if len(self._reconciled) == len(self._places):
                 self._all_reconciled.set()
+        return True

@@ -10,18 +10,23 @@ from typing import Any, Literal
 import numpy as np
 
 from forebay.catalog import versions
-from forebay.catalog.arrivals import arrival_of
+from forebay.catalog.arrivals import arrival_of, earlier_arrivals
 from forebay.database import Database
 from forebay.durable import Registry
 from forebay.errors import ForebayError
+from forebay.pipeline.byte_budget import ByteBudget
+from forebay.pipeline.content_scan import ScanAction, count_by_kind
 from forebay.pipeline.embedders.port import Embedder
 from forebay.pipeline.parse import Parser, ParseRequest
+from forebay.pipeline.refused import Refused
 from forebay.pipeline.sources import Sources
 from forebay.pipeline.stage_times import StageTimes
 from forebay.pipeline.staging import Staging
 from forebay.pipeline.validate import accept
 from forebay.values.arrival import Arrival
+from forebay.values.finding import Finding
 
+CONTENT_IN_MEMORY_BYTES = 64 << 20  # of files that are being read and parsed, all together
 PARSER_VERSION = 1  # a change of readers or chunkers that changes their output must increase it
 
 
@@ -36,6 +41,7 @@ class PipelineLimits:
     chunker: Literal["auto", "fixed"]
     embed_concurrency: int  # slices embedded at once
     activity_timeout_seconds: float
+    scan_action: ScanAction = "warn"
 
     @property
     def recipe(self) -> str:
@@ -60,13 +66,14 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
     writer, readers = pipeline.database.writer, pipeline.database.readers
     limits, times, model = pipeline.limits, pipeline.times, pipeline.embedder.model_id
     staging = Staging(writer, model, limits.recipe)
+    budget = ByteBudget(max(CONTENT_IN_MEMORY_BYTES, 2 * limits.max_blob_bytes))
     activity = registry.activity(timeout_seconds=limits.activity_timeout_seconds)
 
     @activity
     async def read_and_chunk(sequence: int) -> dict[str, Any]:
         """Validate, read and cut a file, and write it as an invisible version."""
 
-        def look(connection: sqlite3.Connection) -> tuple[Arrival, tuple[str, str, str] | None, int | None]:
+        def look(connection: sqlite3.Connection) -> tuple[Arrival, tuple[str, str, str, int] | None, int | None]:
             arrival = arrival_of(connection, sequence)
             return arrival, current_facts(connection, arrival.document_id), versions.staged_version(connection, sequence)
 
@@ -80,13 +87,20 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
             max_blob_bytes=limits.max_blob_bytes,
             accept_unknown_text=limits.accept_unknown_text,
         )
+        async with budget.taken(arrival.size_bytes):
+            return await _read(arrival, current)
+
+    async def _read(arrival: Arrival, current: tuple[str, str, str, int] | None) -> dict[str, Any]:
         with times.measure("read"):
             content = await pipeline.sources.read(arrival, limit_bytes=limits.max_blob_bytes + 1)
             sha256 = hashlib.sha256(content).hexdigest()
-        if current == (sha256, model, limits.recipe):
+        if current is not None and current[:3] == (sha256, model, limits.recipe) and (limits.scan_action == "warn" or not current[3]):
             return {"unchanged": True}
         with times.measure("parse"):
             parsed = await pipeline.parser.parse(parse_request(arrival, content, limits))
+        if parsed.findings and limits.scan_action != "warn":
+            await staging.record_scan(arrival, parsed.findings, limits.scan_action)
+            raise _forbidden(parsed.findings, limits.scan_action)
         with times.measure("write"):
             version, missing_count = await staging.write(arrival, parsed, sha256, len(content))
         return {"unchanged": False, "version": version, "chunk_count": len(parsed.chunks), "missing_count": missing_count}
@@ -130,18 +144,24 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
         return await pipeline.sources.move(await _arrival(move["arrival"]), move["container"])
 
     @activity
-    async def delete_blob(sequence: int) -> None:
-        """Remove the blob of a deleted document."""
-        await pipeline.sources.delete(await _arrival(sequence))
+    async def delete_blobs(sequence: int) -> None:
+        """Remove every blob of a deleted document."""
+
+        def look(connection: sqlite3.Connection) -> list[Arrival]:
+            deletion = arrival_of(connection, sequence)
+            return [deletion, *(each for each in earlier_arrivals(connection, deletion) if each.kind == "created")]
+
+        await pipeline.sources.delete(await readers.run(look))
 
     async def _arrival(sequence: int) -> Arrival:
         return await readers.run(lambda connection: arrival_of(connection, sequence))
 
 
-def current_facts(connection: sqlite3.Connection, document_id: str) -> tuple[str, str, str] | None:
-    """(sha256, model, recipe) of the version that answers searches."""
-    row: tuple[str, str, str] | None = connection.execute(
-        "SELECT v.sha256, v.model, v.recipe FROM documents d JOIN versions v ON v.id = d.current_version WHERE d.id = ?", (document_id,)
+def current_facts(connection: sqlite3.Connection, document_id: str) -> tuple[str, str, str, int] | None:
+    """(sha256, model, recipe, findings) of the version that answers searches."""
+    row: tuple[str, str, str, int] | None = connection.execute(
+        "SELECT v.sha256, v.model, v.recipe, v.finding_count FROM documents d JOIN versions v ON v.id = d.current_version WHERE d.id = ?",
+        (document_id,),
     ).fetchone()
     return row
 
@@ -157,6 +177,14 @@ def parse_request(arrival: Arrival, content: bytes, limits: PipelineLimits) -> P
         chunk_size=limits.chunk_size,
         chunker=limits.chunker,
         max_text_characters=limits.max_text_characters,
+    )
+
+
+def _forbidden(findings: list[Finding], action: ScanAction) -> Refused:
+    kinds = ", ".join(f"{count} {kind}" for kind, count in count_by_kind(findings).items())
+    first = min(finding.line for finding in findings)
+    return Refused(
+        "secret_found" if action == "skip" else "secret_forbidden", f"expected no secrets, got {kinds}, the first in line {first}"
     )
 
 

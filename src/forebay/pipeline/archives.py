@@ -1,4 +1,4 @@
-"""Zip containers (DOCX) looked through before a parser opens them."""
+"""Zip containers (DOCX, XLSX, PPTX, ODT) looked through before a parser opens them."""
 
 from __future__ import annotations
 
@@ -20,27 +20,40 @@ _LOCAL_HEADER = struct.Struct("<4s22xHH")  # APPNOTE.TXT 4.3.7: magic, name leng
 _STEP_BYTES = 1024 * 1024
 
 
-def check_docx(data: bytes) -> None:
-    """Check that the bytes are an unencrypted Word document of bearable size, without trusting its directory.
+# What a package of each format has a member of, and what it is called in messages.
+_PACKAGES = {
+    "docx": ("a DOCX", "word/", "a Word document"),
+    "xlsx": ("an XLSX", "xl/workbook.xml", "a workbook"),
+    "pptx": ("a PPTX", "ppt/presentation.xml", "a presentation"),
+    "odt": ("an ODT", "content.xml", "an OpenDocument text"),
+}
+_ODF_MANIFEST, _ODF_MANIFEST_LIMIT_BYTES = "META-INF/manifest.xml", 4 * 1024 * 1024
 
+
+def check_package(format_name: str, data: bytes) -> None:
+    """Check that the bytes are an unencrypted document of the format and of bearable size, without trusting its directory.
+
+    `format_name` is one of `docx`, `xlsx`, `pptx` and `odt`.
     Raises `Refused`: `content_mismatch`, `encrypted`, `corrupt` or `archive_bomb`.
     """
+    expected, needed, content = _PACKAGES[format_name]
     if data.startswith(_OLE_MAGIC):
         if _ENCRYPTED_PACKAGE in data:
-            raise Refused("encrypted", "expected a DOCX that opens without a password, got an encrypted one")
-        raise Refused("content_mismatch", "expected a DOCX, got an OLE file (an old .doc?)")
+            raise Refused("encrypted", f"expected {expected} that opens without a password, got an encrypted one")
+        raise Refused("content_mismatch", f"expected {expected}, got an OLE file (of an old Office?)")
     if not data.startswith(b"PK"):
-        raise Refused("content_mismatch", f"expected a DOCX, got data that starts with {data[:8].hex(' ')}")
+        raise Refused("content_mismatch", f"expected {expected}, got data that starts with {data[:8].hex(' ')}")
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error, UnicodeError) as error:
-        raise Refused("corrupt", f"expected a DOCX, got a zip archive that cannot be opened: {error}") from error
+        raise Refused("corrupt", f"expected {expected}, got a zip archive that cannot be opened: {error}") from error
     names = {member.filename for member in members}
-    if "[Content_Types].xml" not in names or not any(name.startswith("word/") for name in names):
-        raise Refused("content_mismatch", "expected a DOCX, got a zip archive without a Word document in it")
+    marker = "mimetype" if format_name == "odt" else "[Content_Types].xml"
+    if marker not in names or not any(name.startswith(needed) for name in names):
+        raise Refused("content_mismatch", f"expected {expected}, got a zip archive without {content} in it")
     if any(member.flag_bits & 1 for member in members):
-        raise Refused("encrypted", "expected a DOCX that opens without a password, got encrypted members")
+        raise Refused("encrypted", f"expected {expected} that opens without a password, got encrypted members")
     if len(members) > MEMBER_LIMIT_COUNT:
         raise Refused("archive_bomb", f"expected at most {MEMBER_LIMIT_COUNT:,} members, got {len(members):,}")
     limit = inflation_limit_bytes(len(data))
@@ -49,6 +62,25 @@ def check_docx(data: bytes) -> None:
     for member in members:
         inflated += _inflated_bytes(data, member, limit - inflated)
         _refuse_over(limit, inflated)
+    if format_name == "odt":
+        _check_odt(data, expected)
+
+
+def _check_odt(data: bytes, expected: str) -> None:
+    """OpenDocument has one container for all its kinds, and says in a list what is encrypted."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            kind = archive.read("mimetype").decode("ascii", "replace").strip()
+            manifest = b""
+            if _ODF_MANIFEST in archive.NameToInfo:
+                with archive.open(_ODF_MANIFEST) as member:
+                    manifest = member.read(_ODF_MANIFEST_LIMIT_BYTES)
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
+        raise Refused("corrupt", f"expected {expected} whose members can be read: {error}"[:300]) from error
+    if not kind.startswith("application/vnd.oasis.opendocument.text"):
+        raise Refused("content_mismatch", f"expected {expected}, got {kind[:80]!r}")
+    if b"encryption-data" in manifest:
+        raise Refused("encrypted", f"expected {expected} that opens without a password, got encrypted members")
 
 
 def inflation_limit_bytes(size_bytes: int) -> int:

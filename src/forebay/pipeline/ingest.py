@@ -55,10 +55,17 @@ def register_ingest(registry: Registry, retry: RetryOptions) -> None:
 
     def _give_up(context: OrchestrationContext, sequence: int, failed: ActivityFailed) -> Steps:
         if failed.code == "source_changed":
-            yield context.call_activity_with_retry("look_again", retry, sequence)
-        yield context.call_activity_with_retry("discard_staged_version", retry, sequence)
+            yield from _attempt(context, "look_again", sequence)
+        yield from _attempt(context, "discard_staged_version", sequence)
         failure = {"arrival": sequence, "activity": failed.name, "code": failed.code, "message": failed.failure.message}
         return (yield context.call_activity_with_retry("refuse", retry, failure))
+
+    def _attempt(context: OrchestrationContext, name: str, value: Any) -> Steps:
+        """What helps, but must not stand in the way of an outcome."""
+        try:
+            yield context.call_activity_with_retry(name, retry, value)
+        except ActivityFailed:
+            return
 
     def _tidy(context: OrchestrationContext, sequence: int, ended: dict[str, Any]) -> Steps:
         """What follows a decided outcome and cannot undo it."""
@@ -74,7 +81,7 @@ def register_ingest(registry: Registry, retry: RetryOptions) -> None:
                 if name is not None:
                     yield context.call_activity_with_retry("record_move", retry, move | {"name": name})
             if ended["outcome"] == "deleted" and ended["is_blob"]:
-                yield context.call_activity_with_retry("delete_blob", retry, sequence)
+                yield context.call_activity_with_retry("delete_blobs", retry, sequence)
         except ActivityFailed:
             # the outcome stands; the blob stays where it is, known by its ETag
             return

@@ -1,4 +1,4 @@
-"""The parsing of one file, from bytes to chunks, and the port behind which it runs."""
+"""The parsing of one file, from bytes to chunks and fields, and the port behind which it runs."""
 
 from __future__ import annotations
 
@@ -7,10 +7,15 @@ from typing import Protocol
 import msgspec
 
 from forebay.pipeline.chunk import ChunkerSetting, chunk_text
+from forebay.pipeline.content_scan import scan_content
+from forebay.pipeline.extract_fields import extract_fields
 from forebay.pipeline.read_text import read_text
 from forebay.pipeline.refused import Refused
+from forebay.pipeline.symbols import outline_of
 from forebay.pipeline.validate import accept, check_content
 from forebay.values.chunk import Chunk
+from forebay.values.field import Field
+from forebay.values.finding import Finding
 
 
 class ParseRequest(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
@@ -30,11 +35,13 @@ class Parsed(msgspec.Struct, frozen=True, kw_only=True, array_like=True):
     """What became of the file."""
 
     format: str  # a name of `formats.FORMATS`, or `unknown_text`
-    language: str | None
+    language: str | None  # of the code, else the detected natural one
     encoding: str | None  # None where the bytes are not text themselves
     encoding_guessed: bool
     replaced_count: int
     chunks: list[Chunk]
+    fields: list[Field]
+    findings: list[Finding]  # what the content scan has found; what that means is decided by others
 
 
 class Parser(Protocol):
@@ -50,7 +57,7 @@ class Parser(Protocol):
 
 
 def parse(request: ParseRequest) -> Parsed:
-    """Check, read and chunk a file.
+    """Check, read and chunk a file, extract its fields and look for secrets.
 
     Raises `Refused` when it cannot become chunks. *Guarantees*: the same request gives the same answer; no I/O but the
     loading of libraries.
@@ -66,15 +73,19 @@ def parse(request: ParseRequest) -> Parsed:
     decoded = read_text(format, request.data, request.content_type)
     if len(decoded.text) > request.max_text_characters:
         raise Refused("too_large", f"expected at most {request.max_text_characters:,} characters of text, got {len(decoded.text):,}")
-    chunks = chunk_text(decoded.text, format, chunk_size=request.chunk_size, chunker=request.chunker)
+    outline = outline_of(decoded.text, format.name)
+    chunks = chunk_text(decoded.text, format, chunk_size=request.chunk_size, chunker=request.chunker, parts=decoded.parts, outline=outline)
     if not chunks:
-        came = "none (a scan without a text layer?)" if format.is_binary else "only whitespace"
+        came = "none (a scan without a text layer?)" if format.name == "pdf" else "none" if format.is_binary else "only whitespace"
         raise Refused("empty", f"expected some text, got {came}")
+    fields = extract_fields(decoded.text, format, request.name, outline)
     return Parsed(
         format=format.name,
-        language=format.language,
+        language=next((field.value for field in fields if field.name == "language"), None),
         encoding=decoded.encoding,
         encoding_guessed=decoded.guessed,
         replaced_count=decoded.replaced_count,
         chunks=chunks,
+        fields=fields,
+        findings=scan_content(decoded.text),
     )

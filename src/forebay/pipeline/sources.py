@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 from forebay.values.arrival import Arrival, Location
@@ -33,6 +34,6 @@ class Sources(Protocol):
         """
         ...
 
-    async def delete(self, arrival: Arrival) -> None:
-        """Remove the blob of a deleted document; one that is gone or changed is left alone."""
+    async def delete(self, arrivals: Sequence[Arrival]) -> None:
+        """Remove the blobs that these arrivals brought, wherever they are now; what is gone or changed is left alone."""
         ...

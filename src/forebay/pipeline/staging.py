@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
 from forebay.catalog import versions
 from forebay.catalog.events import append_event
 from forebay.catalog.versions import WRITE_SLICE_CHUNKS, VersionFacts
 from forebay.database import Transaction, Writer
+from forebay.pipeline.content_scan import ScanAction, count_by_kind
+from forebay.pipeline.formats import FORMATS
 from forebay.pipeline.parse import Parsed
+from forebay.pipeline.validate import media_type
 from forebay.values.arrival import Arrival
+from forebay.values.field import Field
+from forebay.values.finding import Finding
+
+_SHOWN_FINDINGS = 10  # in the history; the counts are of all
 
 
 class Staging:
@@ -29,11 +40,13 @@ class Staging:
             sha256=sha256,
             size_bytes=size_bytes,
             format=parsed.format,
+            content_type=_content_type(arrival, parsed),
             language=parsed.language,
             encoding=parsed.encoding,
             is_encoding_guessed=parsed.encoding_guessed,
             replaced_count=parsed.replaced_count,
             chunk_count=len(parsed.chunks),
+            finding_count=len(parsed.findings),
         )
         slices = [parsed.chunks[first : first + WRITE_SLICE_CHUNKS] for first in range(0, len(parsed.chunks), WRITE_SLICE_CHUNKS)]
 
@@ -56,6 +69,19 @@ class Staging:
             )
         return version, await self._writer.submit(lambda tx: self._end(tx, arrival, parsed, version), bulk=True)
 
+    async def record_scan(self, arrival: Arrival, findings: Sequence[Finding], action: ScanAction) -> None:
+        """Record what the content scan has found in a file that is not written; a second try records nothing."""
+
+        def unit(tx: Transaction) -> None:
+            known = tx.execute(
+                "SELECT 1 FROM events WHERE document_id = ? AND arrival_sequence = ? AND type = 'ContentScanned'",
+                (arrival.document_id, arrival.sequence),
+            )
+            if known.fetchone() is None:
+                append_event(tx, arrival, "ContentScanned", _scan_data(findings, action))
+
+        await self._writer.submit(unit, bulk=True)
+
     async def discard(self, version: int) -> None:
         """Remove an invisible version, slice by slice."""
         while not await self._writer.submit(lambda tx: versions.discard_staged(tx, version), bulk=True):
@@ -70,4 +96,26 @@ class Staging:
             "chunks": len(parsed.chunks),
         }
         append_event(tx, arrival, "TextExtracted", data)
+        if parsed.findings:
+            append_event(tx, arrival, "ContentScanned", _scan_data(parsed.findings, "warn"))
+        versions.stage_fields(tx, version, parsed.fields)
+        append_event(tx, arrival, "ExtractionCompleted", _extraction_data(parsed.fields))
         return versions.count_without_vector(tx.connection, version, self._model)
+
+
+def _scan_data(findings: Sequence[Finding], action: ScanAction) -> dict[str, Any]:
+    places = [{"kind": each.kind, "line": each.line, "excerpt": each.excerpt} for each in findings[:_SHOWN_FINDINGS]]
+    return {"count": len(findings), "kinds": count_by_kind(findings), "action": action, "findings": places}
+
+
+def _extraction_data(found: Sequence[Field]) -> dict[str, Any]:
+    """How many fields there are of each name, and how sure they are on average."""
+    confidence = round(sum(each.confidence for each in found) / len(found), 2) if found else None
+    return {"confidence": confidence, "fields": dict(Counter(each.name for each in found))}
+
+
+def _content_type(arrival: Arrival, parsed: Parsed) -> str | None:
+    """What was declared, else what the format is called, so that a filter by type finds files that nobody declared."""
+    declared = media_type(arrival.content_type)
+    format = next((each for each in FORMATS if each.name == parsed.format), None)
+    return declared or (format.content_types[0] if format is not None and format.content_types else "text/plain")

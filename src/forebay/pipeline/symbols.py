@@ -8,10 +8,21 @@ regular expression literals are skipped.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 _NAME_LIMIT_CHARACTERS = 400
 _Definition = tuple[int, int, str]  # start, end (code points, half open), dotted name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outline:
+    """What one scan of a source file finds; positions are code points."""
+
+    definitions: list[_Definition] = field(default_factory=list)
+    names: list[_Definition] = field(default_factory=list)  # the same, but with the span of the bare name
+    imports: list[int] = field(default_factory=list)  # where Python's import statements begin
+
 
 _PYTHON_LINE = re.compile(
     r'''
@@ -20,6 +31,7 @@ _PYTHON_LINE = re.compile(
       | (?:async[ \t]++)?(?:def|class)[ \t]++(?P<name>\w++)
       | (?P<continued>(?=[)\]}"'\d.,]))
       | (?P<blank>(?=[\#\r\n]))
+      | (?P<imported>(?=(?:from|import)[ \t]))
       | )
     (?: [^"'\#\n\\]++
       | """(?:[^"\\]|\\.|"(?!""))*+(?:"""|\Z)
@@ -40,11 +52,13 @@ def python_symbols(text: str, positions: Sequence[int]) -> list[str | None]:
 
     A decorator belongs to what it decorates.
     """
-    return _names_at(_python_definitions(text), positions)
+    return names_at(python_outline(text), positions)
 
 
-def _python_definitions(text: str) -> list[_Definition]:
-    found: list[_Definition] = []
+def python_outline(text: str) -> Outline:
+    """Definitions, their names, and imports, none of them in strings."""
+    outline = Outline()
+    found = outline.definitions
     open_blocks: list[tuple[int, int, str]] = []  # indentation, start, dotted name
     open_indent = -1  # of the innermost block
     decorated_from, decorator_indent = -1, 0  # -1: nothing is decorated
@@ -67,12 +81,15 @@ def _python_definitions(text: str) -> list[_Definition]:
             elif kind == "name":
                 name = _dotted(open_blocks[-1][2] if open_blocks else "", match["name"])
                 open_blocks.append((indent, start if decorated_from < 0 else decorated_from, name))
+                outline.names.append((*match.span("name"), name))
                 open_indent, decorated_from = indent, -1
             elif indent <= decorator_indent:
                 decorated_from = -1
+            if kind == "imported":
+                outline.imports.append(start + indent)
         code_end = end
     found.extend((opened_at, code_end, name) for _, opened_at, name in open_blocks)
-    return found
+    return outline
 
 
 _JAVASCRIPT_TOKEN = re.compile(
@@ -95,16 +112,18 @@ _NOT_METHODS = frozenset({"if", "for", "while", "switch", "catch", "with", "retu
 _MODIFIERS = re.compile(r"[\w$.*#\s]*")
 _MODIFIERS_WITHIN_CHARACTERS = 200
 
-_Head = tuple[str, str, int]  # kind of token, name, start
+_Head = tuple[str, str, int, int]  # kind of token, name, start, start of the name
 
 
 def javascript_symbols(text: str, positions: Sequence[int]) -> list[str | None]:
     """As `python_symbols`; definitions are functions, classes, methods, and functions assigned to a name."""
-    return _names_at(_javascript_definitions(text), positions)
+    return names_at(javascript_outline(text), positions)
 
 
-def _javascript_definitions(text: str) -> list[_Definition]:
-    found: list[_Definition] = []
+def javascript_outline(text: str) -> Outline:
+    """Definitions with a body, and their names."""
+    outline = Outline()
+    found = outline.definitions
     brackets: list[tuple[str, _Head | None]] = []  # the bracket, and what it belongs to
     names: list[str] = []  # dotted names of the bodies that are open
     head: _Head | None = None  # what the next bracket belongs to
@@ -137,26 +156,29 @@ def _javascript_definitions(text: str) -> list[_Definition]:
                 brackets.pop()
             opened, owner = brackets.pop() if brackets else ("", None)
             if owner is not None:
-                found.append((_with_modifiers(text, owner[2]), position, names.pop()))
+                name = names.pop()
+                found.append((_with_modifiers(text, owner[2]), position, name))
+                outline.names.append((owner[3], owner[3] + len(owner[1]), name))
             head = None
             if opened == "${":
                 position = _skip_template(text, position, brackets)
         elif kind == "template":
             position = _skip_template(text, position, brackets)
         elif kind == "class_name":
-            class_head = (("class", match["class_name"], match.start()), len(brackets))
+            class_head = (("class", match["class_name"], match.start(), match.start("class_name")), len(brackets))
         elif kind == "assigned":
-            head = ("assigned", match["assigned"], match.start())
+            head = ("assigned", match["assigned"], match.start(), match.start())
         elif kind == "function":
             if head is not None and head[0] == "assigned":
                 head = ("function", *head[1:])
             else:
-                head = ("function", match["function"], match.start()) if match["function"] else None
+                name = match["function"]
+                head = ("function", name, match.start(), match.start("function")) if name else None
         elif kind == "called":
-            head = None if token in _NOT_METHODS else ("called", token, match.start())
+            head = None if token in _NOT_METHODS else ("called", token, match.start(), match.start())
         elif kind == "mark":
             head = None
-    return found
+    return outline
 
 
 def _skip_template(text: str, position: int, brackets: list[tuple[str, _Head | None]]) -> int:
@@ -184,9 +206,18 @@ def _dotted(outer: str, name: str) -> str:
     return f"{outer}.{name}" if outer else name
 
 
-def _names_at(definitions: list[_Definition], positions: Sequence[int]) -> list[str | None]:
-    """One sweep over properly nested definitions."""
-    definitions.sort(key=lambda definition: (definition[0], -definition[1]))
+_OUTLINES: dict[str, Callable[[str], Outline]] = {"python": python_outline, "javascript": javascript_outline}
+
+
+def outline_of(text: str, format_name: str) -> Outline | None:
+    """The outline of source code; None for formats whose code is not scanned."""
+    scan = _OUTLINES.get(format_name)
+    return None if scan is None else scan(text)
+
+
+def names_at(outline: Outline, positions: Sequence[int]) -> list[str | None]:
+    """For each of the increasing `positions` the name of the innermost definition around it: one sweep."""
+    definitions = sorted(outline.definitions, key=lambda definition: (definition[0], -definition[1]))
     names: list[str | None] = []
     open_ends: list[tuple[int, str]] = []
     upcoming = 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from forebay.pipeline.archives import check_docx
+from forebay.pipeline.archives import check_package
 from forebay.pipeline.formats import UNKNOWN_TEXT, Format, format_of_name, format_of_text_type
 from forebay.pipeline.refused import Refused
 
@@ -39,6 +39,8 @@ _PDF_HEADER_WITHIN_BYTES = 1024  # as readers tolerate it, PDF 32000-1 appendix 
 # All but those that text has: bell, backspace, white space, DOS's end of file, and escape (terminal logs).
 _CONTROLS = bytes(sorted(set(range(32)) - {7, 8, 9, 10, 11, 12, 13, 26, 27}))
 _CONTROL_RATIO_LIMIT = 0.05
+_MAIL_HEADER = re.compile(rb"(?:\xef\xbb\xbf)?(?:>?From [^\n]*\n)?[\x21-\x39\x3b-\x7e]{1,76}[ \t]*:")
+_MAIL_FIELD = re.compile(rb"^(?:From|Date|Received|Subject|Message-ID|Return-Path)[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 
 def accept(name: str, content_type: str | None, size_bytes: int, *, max_blob_bytes: int, accept_unknown_text: bool) -> Format:
@@ -67,8 +69,8 @@ def media_type(content_type: str | None) -> str:
 def check_content(format: Format, data: bytes) -> None:
     """Check that the bytes are what the format says, as far as that can be told without parsing them.
 
-    Raises `Refused`: `empty`, `content_mismatch` (`unsupported_type` for a file taken as text on trust), and for a DOCX
-    `corrupt`, `encrypted` or `archive_bomb`.
+    Raises `Refused`: `empty`, `content_mismatch` (`unsupported_type` for a file taken as text on trust), `corrupt`, and for
+    formats that are zip archives `encrypted` or `archive_bomb`.
     """
     if not data:
         raise Refused("empty", "expected some content, got 0 bytes")
@@ -77,8 +79,26 @@ def check_content(format: Format, data: bytes) -> None:
     elif format.name == "pdf":
         if b"%PDF-" not in data[:_PDF_HEADER_WITHIN_BYTES]:
             raise Refused("content_mismatch", f"expected a PDF, got {_kind(data)}")
-    elif format.name == "docx":
-        check_docx(data)
+    elif format.name == "rtf":
+        _check_rtf(data)
+    elif format.name == "eml":
+        _check_mail(data)
+    else:
+        check_package(format.name, data)
+
+
+def _check_rtf(data: bytes) -> None:
+    if not data.lstrip()[:5] == b"{\\rtf":
+        raise Refused("content_mismatch", f"expected RTF, got {_kind(data)}")
+    # some writers pad with NUL or end with DOS's end of file
+    if not data.rstrip(b" \t\r\n\0\x1a").endswith(b"}"):
+        raise Refused("corrupt", "expected RTF that is closed by a brace, got a file that ends before it")
+
+
+def _check_mail(data: bytes) -> None:
+    """Mail has no signature: it is text that begins with header fields, one of which every mail has."""
+    if _signature(data) or b"\0" in data[:_SAMPLE_BYTES] or not _MAIL_HEADER.match(data) or not _MAIL_FIELD.search(data[:_SAMPLE_BYTES]):
+        raise Refused("content_mismatch", f"expected an e-mail message that begins with its header, got {_kind(data)}")
 
 
 def _check_text(format: Format, data: bytes) -> None:

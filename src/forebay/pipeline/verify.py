@@ -10,7 +10,7 @@ import numpy as np
 
 from forebay.catalog.arrivals import arrival_of, is_container, record_arrival
 from forebay.catalog.consistency import check_tables
-from forebay.catalog.queries import chunks_of
+from forebay.catalog.queries import chunks_of, fields_of
 from forebay.database import Transaction
 from forebay.effects import Randomness
 from forebay.errors import ForebayError
@@ -23,6 +23,8 @@ _CURRENT = (
     " FROM documents d JOIN versions v ON v.id = d.current_version WHERE d.status = 'indexed' ORDER BY d.id"
 )
 
+# Not `blob_unreadable`: what cannot be read now cannot be read again either, and what is stored still answers.
+_READ_AGAIN_CODES = {"blob_differs", "chunks_differ", "chunk_missing", "text_missing", "version_open", "vector_missing", "vector_damaged"}
 _FULL_TEXT_CODES = {"full_text_missing", "full_text_stale", "full_text_differs"}
 
 
@@ -63,6 +65,8 @@ async def _check_against_blob(pipeline: Pipeline, row: tuple[Any, ...]) -> tuple
     stored = await pipeline.database.readers.run(lambda connection: chunks_of(connection, document_id))
     if [_facts(chunk) for chunk in stored] != [_facts(chunk) for chunk in parsed.chunks]:
         return "chunks_differ", f"{blob_name}: {len(stored)} chunks are stored, its bytes give {len(parsed.chunks)} (or other ones)"
+    if await pipeline.database.readers.run(lambda connection: fields_of(connection, document_id)) != parsed.fields:
+        return "fields_differ", f"{blob_name}: the stored fields are not those that its bytes give"
     return None
 
 
@@ -72,7 +76,7 @@ def _has_changed(connection: sqlite3.Connection, row: tuple[Any, ...]) -> bool:
 
 
 def _facts(chunk: Chunk) -> tuple[Any, ...]:
-    return chunk.ordinal, chunk.text, chunk.start, chunk.end, chunk.first_line, chunk.last_line, chunk.symbol
+    return chunk.ordinal, chunk.text, chunk.start, chunk.end, chunk.first_line, chunk.last_line, chunk.symbol, chunk.location
 
 
 def _check_vectors(connection: sqlite3.Connection, pipeline: Pipeline) -> list[dict[str, Any]]:
@@ -100,20 +104,24 @@ async def repair_index(pipeline: Pipeline, problems: list[dict[str, Any]], rando
     The full text is rebuilt from the chunks; a document whose chunks or vectors are wrong is read again from its blob.
     """
     codes = {problem["code"] for problem in problems}
-    damaged = sorted({problem["document_id"] for problem in problems if problem["document_id"] and problem["code"] not in _FULL_TEXT_CODES})
+    damaged = {problem["document_id"] for problem in problems if problem["code"] in _READ_AGAIN_CODES}
+    without_vectors = {problem["document_id"] for problem in problems if problem["code"].startswith("vector_")}
 
     def unit(tx: Transaction) -> int:
         if codes & _FULL_TEXT_CODES:
+            # what is being written keeps its rows: it needs them once it is current
             tx.execute(
-                "UPDATE chunks SET in_search = (version_id IN (SELECT current_version FROM documents WHERE current_version IS NOT NULL))"
+                "UPDATE chunks SET in_search = version_id IN (SELECT current_version FROM documents WHERE current_version IS NOT NULL"
+                " UNION SELECT id FROM versions WHERE valid_from IS NULL)"
             )
             tx.execute("INSERT INTO chunk_search (chunk_search) VALUES ('rebuild')")
-        return sum(_read_again(tx, document_id, pipeline.embedder.model_id, random) for document_id in damaged)
+        drop = pipeline.embedder.model_id
+        return sum(_read_again(tx, each, drop if each in without_vectors else None, random) for each in sorted(damaged))
 
     return await pipeline.database.writer.submit(unit, bulk=True)
 
 
-def _read_again(tx: Transaction, document_id: str, model: str, random: Randomness) -> bool:
+def _read_again(tx: Transaction, document_id: str, drop_vectors_of: str | None, random: Randomness) -> bool:
     row = tx.execute(
         "SELECT v.arrival_sequence, v.id, d.place, d.blob_name, d.etag FROM documents d JOIN versions v ON v.id = d.current_version"
         " WHERE d.id = ?",
@@ -124,7 +132,9 @@ def _read_again(tx: Transaction, document_id: str, model: str, random: Randomnes
     sequence, version, place, blob_name, etag = row
     # the version must not count as unchanged, nor its vectors as good
     tx.execute("UPDATE versions SET recipe = 'damaged' WHERE id = ?", (version,))
-    tx.execute("DELETE FROM vectors WHERE model = ? AND text_id IN (SELECT text_id FROM chunks WHERE version_id = ?)", (model, version))
+    if drop_vectors_of is not None:
+        texts = "SELECT text_id FROM chunks WHERE version_id = ?"
+        tx.execute(f"DELETE FROM vectors WHERE model = ? AND text_id IN ({texts})", (drop_vectors_of, version))
     before = arrival_of(tx.connection, sequence)
     again = NewArrival(
         kind="created",

@@ -1,25 +1,36 @@
-"""One ranking out of several."""
+"""One ranking out of two."""
 
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping
 
-RANK_CONSTANT = 60  # as in the paper; it keeps the first places of one ranking from deciding everything
+# A chunk that says all of a query in rare words counts like so much cosine; one that shares a word or two, by the exponent, like little.
+# Chosen on benchmarks/queries/standard_library.jsonl; see docs/adr/0004-fusion-by-scores.md.
+TEXT_WEIGHT = 0.5
+TEXT_EXPONENT = 1.5
 
 
-def reciprocal_rank_fusion(rankings: Sequence[Sequence[int]], *, rank_constant: int = RANK_CONSTANT) -> list[tuple[int, float]]:
-    """The items of all `rankings` (each best first, without repetition) with their fused scores, best first.
+def fuse_scores(
+    text_scores: Mapping[int, float], cosines: Mapping[int, float], *, term_count: int, chunk_count: int
+) -> list[tuple[int, float]]:
+    """The chunks of both sides with their fused scores, best first; equal scores are ordered by chunk.
 
-    An item's score is the sum of 1 / (rank_constant + rank) over the rankings that have it, ranks counted from 1
-    (Cormack, Clarke and Buettcher, "Reciprocal rank fusion outperforms Condorcet and individual rank learning methods",
-    SIGIR 2009). Equal scores are ordered by item.
+    The score is the cosine, and what the words add: 0.5 s^1.5, where s in [0, 1] is BM25 as a share of what `term_count` words could
+    reach that occur once among `chunk_count` chunks. A chunk that is not among the nearest counts as near as the last of them.
     """
-    shares: defaultdict[int, list[float]] = defaultdict(list)
-    for ranking in rankings:
-        for rank, item in enumerate(ranking, 1):
-            shares[item].append(1 / (rank_constant + rank))
-    # fsum: the order of the rankings must not show in the last digit
-    scores = [(item, math.fsum(parts)) for item, parts in shares.items()]
+    farthest = min(cosines.values(), default=0.0)
+    reachable = max(1, term_count) * math.log(chunk_count + 1)
+    scores = [
+        (chunk_id, cosines.get(chunk_id, farthest) + _text_share(text_scores.get(chunk_id, 0.0), reachable=reachable))
+        for chunk_id in text_scores.keys() | cosines.keys()
+    ]
     return sorted(scores, key=lambda scored: (-scored[1], scored[0]))
+
+
+def _text_share(score: float, *, reachable: float) -> float:
+    """What a BM25 score adds to the cosine, from 0 to 0.5."""
+    if score <= 0 or reachable <= 0:
+        return 0.0
+    strength: float = min(1.0, score / reachable) ** TEXT_EXPONENT
+    return TEXT_WEIGHT * strength

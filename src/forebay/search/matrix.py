@@ -75,14 +75,19 @@ class VectorMatrix:
             del self._blocks[-(-kept_count // self._block_row_count) :]
 
     def search(
-        self, query: NDArray[np.float32], k: int, version_ids: NDArray[np.int64] | None = None
+        self,
+        query: NDArray[np.float32],
+        k: int,
+        version_ids: NDArray[np.int64] | None = None,
+        allowed_chunk_ids: NDArray[np.int64] | None = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float64]]:
         """The ids and cosines of the `k` chunks nearest to the unit vector `query` of shape (dimensions,), best first.
 
-        With `version_ids`, only chunks of these versions count. There are fewer than `k` only if no more are allowed.
+        With `version_ids`, only chunks of these versions count, with `allowed_chunk_ids` only these chunks. There are fewer than
+        `k` only if no more are allowed.
         """
         with self._lock:
-            rows, scores = self._scores(query, version_ids)
+            rows, scores = self._scores(query, version_ids, allowed_chunk_ids)
             if k < 1 or not len(scores):
                 return np.empty(0, np.int64), np.empty(0, np.float64)
             if k < len(scores):
@@ -95,18 +100,25 @@ class VectorMatrix:
         order = np.lexsort((chunk_ids, -exact))[:k]
         return chunk_ids[order], exact[order]
 
-    def _scores(self, query: NDArray[np.float32], version_ids: NDArray[np.int64] | None) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    def _scores(
+        self, query: NDArray[np.float32], version_ids: NDArray[np.int64] | None, allowed_chunk_ids: NDArray[np.int64] | None
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
         """The allowed rows, and their scores up to rounding."""
         rows: list[NDArray[np.intp]] = [np.empty(0, np.intp)]
         scores: list[NDArray[np.float32]] = [np.empty(0, np.float32)]
         for number, (block, count) in enumerate(self._filled()):
             first_row = number * self._block_row_count
             block_scores = block.vectors[:count] @ query
-            if version_ids is None:
+            if version_ids is None and allowed_chunk_ids is None:
                 rows.append(np.arange(first_row, first_row + count))
                 scores.append(block_scores)
             else:
-                allowed = np.flatnonzero(np.isin(block.version_ids[:count], version_ids))
+                is_allowed = np.ones(count, np.bool_)
+                if version_ids is not None:
+                    is_allowed &= np.isin(block.version_ids[:count], version_ids)
+                if allowed_chunk_ids is not None:
+                    is_allowed &= np.isin(block.chunk_ids[:count], allowed_chunk_ids)
+                allowed = np.flatnonzero(is_allowed)
                 rows.append(allowed + first_row)
                 scores.append(block_scores[allowed])
         return np.concatenate(rows), np.concatenate(scores)

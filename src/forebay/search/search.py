@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from forebay.database.readers import Readers
 from forebay.errors import ForebayError
 from forebay.search.filters import SearchFilters, is_unicode
-from forebay.search.fusion import reciprocal_rank_fusion
-from forebay.search.query import match_expression
+from forebay.search.fusion import fuse_scores
+from forebay.search.query import TextQuery, text_query
+from forebay.search.snippet import CLOSING, OPENING, Snippet, best_snippet, marked_spans
 from forebay.search.vectors import SnapshotTooOld, VectorIndex
+from forebay.values.chunk import ChunkLocation
 
 SearchMode = Literal["hybrid", "text", "vector"]
 
@@ -26,9 +28,8 @@ QUERY_LENGTH_LIMIT = 8000  # characters
 _CANDIDATE_COUNT = 100  # of each side, or k if that is more
 _SNAPSHOT_TRIES = 6
 
-# Names and symbols count half: in 600 searches of functions by their docstrings every weight up to 2 beat 0, the more so the
-# greater it was, but there the words of the question often are those of the name.
-_WEIGHTS = "bm25(1.0, 0.5)"
+# Names and symbols count like the text: with half the weight, documents were found worse by their names and no better otherwise.
+_WEIGHTS = "bm25(1.0, 1.0)"
 
 # CROSS JOIN fixes the order: FTS5 yields rows by rank, and the joins stop as soon as LIMIT rows are visible. Thus neither every
 # match is joined, nor has a bound to be guessed and widened when other projects fill it.
@@ -43,8 +44,17 @@ _TEXT_CANDIDATES = f"""
 
 _ALLOWED_VERSIONS = "SELECT d.current_version FROM documents d WHERE d.current_version IS NOT NULL AND {conditions}"
 
+_CHUNK_COUNT = "SELECT coalesce(max(id), 0) FROM chunks"  # about: a count would read the whole table
+
+# One rowid at a time: FTS5 would walk through all matches for a list of them.
+_MARKED = """
+    SELECT j.value, highlight(chunk_search, 0, ?, ?) FROM json_each(?) j CROSS JOIN chunk_search
+    WHERE chunk_search MATCH ? AND chunk_search.rowid = j.value"""
+
+_REQUIRED = "SELECT rowid FROM chunk_search WHERE chunk_search MATCH ?"
+
 _HITS = """
-    SELECT c.id, d.id, d.name, d.project, v.number, c.ordinal, t.text, c.first_line, c.last_line, c.start, c.stop, c.symbol
+    SELECT c.id, d.id, d.name, d.project, v.number, c.ordinal, t.text, c.first_line, c.last_line, c.start, c.stop, c.symbol, c.location
     FROM json_each(?) j
         CROSS JOIN chunks c ON c.id = j.value
         CROSS JOIN versions v ON v.id = c.version_id
@@ -99,6 +109,14 @@ class HitRanks:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HitScores:
+    """What the two rankings go by; None where the chunk is not among the candidates."""
+
+    text: float | None  # BM25
+    vector: float | None  # the cosine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SearchHit:
     """A chunk that answers the query, with what is needed to cite it."""
 
@@ -113,6 +131,9 @@ class SearchHit:
     lines: tuple[int, int]  # from 1, inclusive
     characters: tuple[int, int]  # code points of the decoded document, half open
     symbol: str | None
+    location: ChunkLocation | None = None
+    scores: HitScores
+    snippet: Snippet
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +153,9 @@ class _Candidates:
 
     def ranks(self) -> dict[int, int]:
         return {chunk_id: rank for rank, chunk_id in enumerate(self.chunk_ids, 1)}
+
+    def by_chunk(self) -> dict[int, float]:
+        return dict(zip(self.chunk_ids, self.scores, strict=True))
 
 
 class Search:
@@ -154,9 +178,9 @@ class Search:
         `embedding_failed` when the query cannot be embedded, `search_busy` when commits outran it again and again.
         """
         started = time.perf_counter()
-        expression = match_expression(request.query) if request.mode != "vector" else None
+        words = text_query(request.query)
         vector = (await self._embedder.embed([request.query]))[0] if request.mode != "text" else None
-        hits = await self._in_a_snapshot(lambda connection: self._hits(connection, request, expression, vector))
+        hits = await self._in_a_snapshot(lambda connection: self._hits(connection, request, words, vector))
         return SearchAnswer(hits=hits, took_ms=(time.perf_counter() - started) * 1000)
 
     async def _in_a_snapshot(self, function: Callable[[sqlite3.Connection], tuple[SearchHit, ...]]) -> tuple[SearchHit, ...]:
@@ -173,23 +197,35 @@ class Search:
         )
 
     def _hits(
-        self, connection: sqlite3.Connection, request: SearchRequest, expression: str | None, vector: NDArray[np.float32] | None
+        self, connection: sqlite3.Connection, request: SearchRequest, words: TextQuery | None, vector: NDArray[np.float32] | None
     ) -> tuple[SearchHit, ...]:
         limit = max(_CANDIDATE_COUNT, request.k)
-        near = self._vector_candidates(connection, request, vector, limit) if vector is not None else _Candidates()
-        matching = _text_candidates(connection, request, expression, limit) if expression is not None else _Candidates()
+        near = self._vector_candidates(connection, request, words, vector, limit) if vector is not None else _Candidates()
+        matching, expression = _Candidates(), words.expression if words else None
+        if words is not None and request.mode != "vector":
+            matching = _text_candidates(connection, request, words.expression, limit)
+            if not matching.chunk_ids and words.fallback:
+                matching, expression = _text_candidates(connection, request, words.fallback, limit), words.fallback
         if request.mode == "hybrid":
-            ranked = reciprocal_rank_fusion([matching.chunk_ids, near.chunk_ids])
+            (chunk_count,) = connection.execute(_CHUNK_COUNT).fetchone()
+            term_count = words.term_count if words else 0
+            ranked = fuse_scores(matching.by_chunk(), near.by_chunk(), term_count=term_count, chunk_count=chunk_count)
         else:
             chosen = near if request.mode == "vector" else matching
             ranked = list(zip(chosen.chunk_ids, chosen.scores, strict=True))
-        return _cited(connection, request, ranked, matching.ranks(), near.ranks())
+        return _cited(connection, request, ranked, matching, near, expression)
 
     def _vector_candidates(
-        self, connection: sqlite3.Connection, request: SearchRequest, vector: NDArray[np.float32], limit: int
+        self,
+        connection: sqlite3.Connection,
+        request: SearchRequest,
+        words: TextQuery | None,
+        vector: NDArray[np.float32],
+        limit: int,
     ) -> _Candidates:
-        allowed = _allowed_versions(connection, request) if request.filters.conditions() else None
-        return _Candidates(*self._vector_index.search(connection, request.project, vector, limit, allowed))
+        versions = _allowed_versions(connection, request) if request.filters.conditions() else None
+        chunks = _quoting_chunks(connection, words.required) if words and words.required else None
+        return _Candidates(*self._vector_index.search(connection, request.project, vector, limit, versions, chunks))
 
 
 def _conditions(request: SearchRequest) -> tuple[str, list[str | int]]:
@@ -204,6 +240,10 @@ def _allowed_versions(connection: sqlite3.Connection, request: SearchRequest) ->
     return np.fromiter((version_id for (version_id,) in rows), np.int64)
 
 
+def _quoting_chunks(connection: sqlite3.Connection, required: str) -> NDArray[np.int64]:
+    return np.fromiter((chunk_id for (chunk_id,) in connection.execute(_REQUIRED, (required,))), np.int64)
+
+
 def _text_candidates(connection: sqlite3.Connection, request: SearchRequest, expression: str, limit: int) -> _Candidates:
     condition, values = _conditions(request)
     found = connection.execute(_TEXT_CANDIDATES.format(conditions=condition), (expression, *values, limit)).fetchall()
@@ -215,26 +255,43 @@ def _cited(
     connection: sqlite3.Connection,
     request: SearchRequest,
     ranked: Sequence[tuple[int, float]],
-    text_ranks: dict[int, int],
-    vector_ranks: dict[int, int],
+    matching: _Candidates,
+    near: _Candidates,
+    expression: str | None,
 ) -> tuple[SearchHit, ...]:
-    """The first k of `ranked` that are visible, with their texts and places."""
-    hits: list[SearchHit] = []
+    """The first k of `ranked` that are visible, with their texts, places and snippets."""
+    found: list[tuple[Sequence[Any], float]] = []
     for start in range(0, len(ranked), request.k):
         page = ranked[start : start + request.k]
         wanted = json.dumps([chunk_id for chunk_id, _ in page])
         rows = {row[0]: row for row in connection.execute(_HITS, (wanted, request.project))}
-        for chunk_id, score in page:
-            if chunk_id in rows:
-                ranks = HitRanks(text=text_ranks.get(chunk_id), vector=vector_ranks.get(chunk_id))
-                hits.append(_hit(rows[chunk_id], score, ranks))
-        if len(hits) >= request.k:
+        found += [(rows[chunk_id], score) for chunk_id, score in page if chunk_id in rows]
+        if len(found) >= request.k:
             break
-    return tuple(hits[: request.k])
+    found = found[: request.k]
+    marked = _marked_texts(connection, expression, [row[0] for row, _ in found])
+    text_ranks, vector_ranks, text_scores, cosines = matching.ranks(), near.ranks(), matching.by_chunk(), near.by_chunk()
+    return tuple(
+        _hit(
+            row,
+            score,
+            HitRanks(text=text_ranks.get(row[0]), vector=vector_ranks.get(row[0])),
+            HitScores(text=text_scores.get(row[0]), vector=cosines.get(row[0])),
+            marked.get(row[0]),
+        )
+        for row, score in found
+    )
 
 
-def _hit(row: Sequence[Any], score: float, ranks: HitRanks) -> SearchHit:
-    _, document_id, name, project, version, ordinal, text, first_line, last_line, start, stop, symbol = row
+def _marked_texts(connection: sqlite3.Connection, expression: str | None, chunk_ids: Sequence[int]) -> dict[int, str]:
+    """The texts in which words of the expression occur, with marks around them, as the full text itself sees them."""
+    if expression is None:
+        return {}
+    return dict(connection.execute(_MARKED, (OPENING, CLOSING, json.dumps(chunk_ids), expression)))
+
+
+def _hit(row: Sequence[Any], score: float, ranks: HitRanks, scores: HitScores, marked: str | None) -> SearchHit:
+    _, document_id, name, project, version, ordinal, text, first_line, last_line, start, stop, symbol, location = row
     return SearchHit(
         document_id=document_id,
         name=name,
@@ -247,4 +304,7 @@ def _hit(row: Sequence[Any], score: float, ranks: HitRanks) -> SearchHit:
         lines=(first_line, last_line),
         characters=(start, stop),
         symbol=symbol,
+        location=None if location is None else ChunkLocation.from_json(json.loads(location)),
+        scores=scores,
+        snippet=best_snippet(text, marked_spans(text, marked) if marked is not None else ()),
     )

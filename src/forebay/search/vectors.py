@@ -63,10 +63,11 @@ class VectorIndex:
         query: NDArray[np.float32],
         k: int,
         version_ids: NDArray[np.int64] | None = None,
+        allowed_chunk_ids: NDArray[np.int64] | None = None,
     ) -> tuple[list[int], list[float]]:
         """The ids and cosines of the `k` chunks of a project nearest to `query`, best first, after a refresh.
 
-        With `version_ids`, only chunks of these versions count. Raises as `refresh` does.
+        With `version_ids`, only chunks of these versions count, with `allowed_chunk_ids` only these chunks. Raises as `refresh` does.
 
         *Guarantees*: the answer is that of the connection's transaction, whatever other searches do meanwhile.
         """
@@ -75,7 +76,7 @@ class VectorIndex:
             matrix = self._matrices.get(project)
             if matrix is None:
                 return [], []
-            chunk_ids, scores = matrix.search(query, k, version_ids)
+            chunk_ids, scores = matrix.search(query, k, version_ids, allowed_chunk_ids)
         return chunk_ids.tolist(), scores.tolist()
 
     def reset(self) -> None:

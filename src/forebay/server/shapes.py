@@ -9,8 +9,9 @@ from typing import Any, Literal
 from forebay.search.search import SearchHit
 from forebay.values.arrival import Location
 from forebay.values.blob import Blob
-from forebay.values.chunk import Chunk
+from forebay.values.chunk import Chunk, ChunkLocation
 from forebay.values.document import Document, DocumentEvent, DocumentStatus
+from forebay.values.field import Field
 from forebay.values.times import rfc3339
 
 Health = Literal["healthy", "degraded", "unhealthy"]
@@ -69,16 +70,29 @@ class EventJson:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FieldJson:
+    """A fact found in the document; `characters` is where it was read, empty for what comes from the file's name or format."""
+
+    name: str
+    value: str
+    characters: tuple[int, int]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DocumentDetail(DocumentJson):
     """A document with its extracted fields and its history, oldest event first."""
 
-    fields: list[dict[str, Any]] = field(default_factory=list)
+    fields: list[FieldJson] = field(default_factory=list)
     events: list[EventJson] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChunkJson:
-    """A piece of the decoded text: `text` is exactly the slice `characters`."""
+    """A piece of the decoded text: `text` is exactly the slice `characters`.
+
+    `location` has what applies of `page`, `slide`, `sheet` with `rows`, `cells` and `headings`.
+    """
 
     id: str
     ordinal: int
@@ -86,6 +100,7 @@ class ChunkJson:
     lines: tuple[int, int]
     characters: tuple[int, int]
     symbol: str | None
+    location: dict[str, Any] | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,8 +190,19 @@ class RanksJson:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ScoresJson:
+    """What the rankings go by: BM25 and the cosine; null where the chunk is not among the candidates."""
+
+    text: float | None
+    vector: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HitJson:
-    """A chunk that answers the query, with what is needed to cite it."""
+    """A chunk that answers the query, with what is needed to cite it.
+
+    `snippet` is the slice of `text` to show, `highlights` the matches in it: half-open pairs of characters, ascending.
+    """
 
     document_id: str
     name: str
@@ -189,6 +215,10 @@ class HitJson:
     lines: tuple[int, int]
     characters: tuple[int, int]
     symbol: str | None
+    location: dict[str, Any] | None
+    scores: ScoresJson
+    snippet: str
+    highlights: tuple[tuple[int, int], ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -248,9 +278,16 @@ def document_json(document: Document) -> DocumentJson:
     return DocumentJson(**_document_fields(document))
 
 
-def document_detail(document: Document, events: Sequence[DocumentEvent]) -> DocumentDetail:
+def document_detail(document: Document, fields: Sequence[Field], events: Sequence[DocumentEvent]) -> DocumentDetail:
     """A document by itself."""
-    return DocumentDetail(**_document_fields(document), events=[event_json(event) for event in events])
+    return DocumentDetail(
+        **_document_fields(document), fields=[field_json(each) for each in fields], events=[event_json(event) for event in events]
+    )
+
+
+def field_json(found: Field) -> FieldJson:
+    """A field of a document's current version."""
+    return FieldJson(name=found.name, value=found.value, characters=(found.start, found.end), confidence=found.confidence)
 
 
 def event_json(event: DocumentEvent) -> EventJson:
@@ -274,7 +311,13 @@ def chunk_json(document: Document, chunk: Chunk) -> ChunkJson:
         lines=(chunk.first_line, chunk.last_line),
         characters=(chunk.start, chunk.end),
         symbol=chunk.symbol,
+        location=location_json(chunk.location),
     )
+
+
+def location_json(location: ChunkLocation | None) -> dict[str, Any] | None:
+    """Where a person finds a chunk, with only what applies to its format; null where lines say it all."""
+    return None if location is None else location.to_json()
 
 
 def blob_json(blob: Blob) -> BlobJson:
@@ -305,6 +348,10 @@ def hit_json(hit: SearchHit) -> HitJson:
         lines=hit.lines,
         characters=hit.characters,
         symbol=hit.symbol,
+        location=location_json(hit.location),
+        scores=ScoresJson(text=hit.scores.text, vector=hit.scores.vector),
+        snippet=hit.snippet.text,
+        highlights=hit.snippet.highlights,
     )
 
 

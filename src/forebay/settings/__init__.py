@@ -5,8 +5,8 @@ docs/configuration.md is generated from the tree.
 """
 
 from forebay.settings.leaf import Leaf, display
-from forebay.settings.load import MOOT_NAMES, load_settings
+from forebay.settings.load import load_settings
 from forebay.settings.parsers import Secret
 from forebay.settings.tree import NOISE_PATTERNS, SECRET_PATTERNS, Settings, leaves
 
-__all__ = ["MOOT_NAMES", "NOISE_PATTERNS", "SECRET_PATTERNS", "Leaf", "Secret", "Settings", "display", "leaves", "load_settings"]
+__all__ = ["NOISE_PATTERNS", "SECRET_PATTERNS", "Leaf", "Secret", "Settings", "display", "leaves", "load_settings"]

@@ -12,9 +12,6 @@ from forebay.errors import ForebayError
 from forebay.settings.leaf import PREFIX, Leaf
 from forebay.settings.tree import Settings, leaves
 
-# names of the ecosystem that ask for what is the case anyway, so that setting them is no mistake
-MOOT_NAMES = {"DISABLE_OPENAI": "forbids remote models; every embedder of this version is local"}
-
 
 def load_settings(
     environ: Mapping[str, str], overrides: Mapping[str, object] | None = None, *, env_file: Path | None = Path(".env")
@@ -48,13 +45,16 @@ def load_settings(
         try:
             values.setdefault(leaf.group, {})[leaf.name] = leaf.convert(value)
         except ValueError as error:
-            raise _invalid(label, str(error), "a secret value" if leaf.unit == "secret" else repr(value)) from None
+            # a URL that is refused may hold a password
+            is_secret = leaf.unit == "secret" or (leaf.unit == "URL" and "@" in str(value))
+            raise _invalid(label, str(error), "a secret value" if is_secret else repr(value)) from None
         origins[leaf.name] = origin
 
     changed: dict[str, Any] = values.pop("", {})
     for group, replaced in values.items():
         changed[group] = dataclasses.replace(getattr(Settings(), group), **replaced)
-    return Settings(**changed, origins=origins, warnings=tuple(_unknown(variables, known.values())))
+    settings = Settings(**changed, origins=origins)
+    return dataclasses.replace(settings, warnings=(*_unknown(variables, known.values()), *_forbidden(settings)))
 
 
 def _invalid(label: str, expected: str, came: str) -> ForebayError:
@@ -77,8 +77,16 @@ def _read_env_file(path: Path | None) -> dict[str, str]:
         raise ForebayError("invalid_setting", f"{path} cannot be read: {error}.", hint="Fix or remove the file.") from error
 
 
+def _forbidden(settings: Settings) -> Iterator[str]:
+    if settings.embedding.is_remote_forbidden:
+        yield (
+            f"FOREBAY_EMBEDDER={settings.embedding.embedder} is not used, because DISABLE_OPENAI=1 forbids remote models;"
+            f" {settings.embedding.embedder_in_force} embeds on this machine."
+        )
+
+
 def _unknown(variables: Mapping[str, str], known: Iterable[Leaf]) -> Iterator[str]:
-    names = {name for leaf in known for name in (leaf.variable, *leaf.aliases)} | {PREFIX + name for name in MOOT_NAMES}
+    names = {name for leaf in known for name in (leaf.variable, *leaf.aliases)}
     for name in sorted(variables):
         if name.startswith(PREFIX) and name not in names:
             near = difflib.get_close_matches(name, sorted(names), n=1, cutoff=0.0)

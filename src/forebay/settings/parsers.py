@@ -117,9 +117,19 @@ def url(text: str) -> str:
     return text.strip().rstrip("/")
 
 
+def service_url(text: str) -> str:
+    """The base URL of a service that gets its key in a header, so that the URL may be shown."""
+    base = url(text)
+    if "@" in urlsplit(base).netloc:
+        raise ValueError("a URL without user name and password")
+    return base
+
+
 def container(text: str) -> str:
     """A container, optionally with a prefix of names."""
     name, _, prefix = text.strip().partition("/")
     if not re.fullmatch(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?", name) or ".." in prefix.split("/") or prefix.startswith("/"):
         raise ValueError("a container (a-z, 0-9 and -), optionally with a prefix, such as incoming or incoming/contracts/")
+    if name in ("processed", "failed", "archive"):
+        raise ValueError(f"a container that handled files do not move to, such as incoming; {name} is one")
     return text.strip()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from forebay.settings.leaf import METADATA_KEY, Leaf, setting
-from forebay.settings.parsers import Secret, container, flag, matching, number, one_of, path, secret, url, whole
+from forebay.settings.parsers import Secret, container, flag, matching, number, one_of, path, secret, service_url, url, whole
 
 # exact, so that `secrets.py` is indexed
 SECRET_PATTERNS = (".git/", ".env*", "*.pem", "*.key", "id_rsa*", ".netrc", "credentials.json", ".aws/", ".ssh/")
@@ -35,6 +35,8 @@ NOISE_PATTERNS = (
     "~$*",
     "forebay-data/",
 )
+
+REMOTE_EMBEDDERS = ("openai", "azure", "openai-compatible")
 
 
 def _cpu_count() -> int:
@@ -156,6 +158,13 @@ class ReadingSettings:
         default_text="CPUs - 1, from 1 to 4",
     )
     parse_timeout_seconds: float = setting(60.0, "How long parsing one file may take.", number(0.1, 86_400), unit="seconds")
+    scan_action: Literal["warn", "skip", "fail"] = setting(
+        "warn",
+        "What becomes of a file in which a key or a password is found: `warn` indexes it and notes the finding, `skip` and `fail` do not"
+        " index it.",
+        one_of("warn", "skip", "fail"),
+        unit="choice",
+    )
     parse_memory_mb: int = setting(1024, "How much memory a parser process may use.", whole(128, 1 << 20), unit="MiB")
 
     @property
@@ -183,11 +192,57 @@ class ChunkingSettings:
 class EmbeddingSettings:
     """How chunks become vectors."""
 
-    embedder: Literal["minilm", "mock"] = setting(
+    embedder: Literal["minilm", "mock", "openai", "azure", "openai-compatible"] = setting(
         "minilm",
-        "`minilm` is the local model; `mock` derives vectors from the text's hash, for tests.",
-        one_of("minilm", "mock"),
+        "`minilm` is the local model; `openai`, `azure` and `openai-compatible` send texts to a server;"
+        " `mock` derives vectors from the text's hash, for tests.",
+        one_of("minilm", "mock", *REMOTE_EMBEDDERS),
         unit="choice",
+    )
+    disable_openai: bool = setting(
+        False, "Forbid remote models: the local one embeds, whatever `embedder` says.", flag, unit="1 or 0", aliases=("DISABLE_OPENAI",)
+    )
+    embedding_model: str | None = setting(
+        None,
+        "The remote model, for Azure the deployment; with `openai` it is `text-embedding-3-small` unless given.",
+        matching(r"[!-~]{1,256}", "the name of a model or deployment"),
+        unit="name",
+        aliases=("EMBEDDING_MODEL_DEPLOYMENT_NAME",),
+    )
+    embedding_url: str | None = setting(
+        None,
+        "The base URL of an OpenAI-compatible server, such as `http://localhost:11434/v1`; with `openai` that of OpenAI unless given.",
+        service_url,
+        unit="URL",
+        aliases=("OPENAI_BASE_URL",),
+    )
+    openai_api_key: Secret | None = setting(
+        None, "The key of `openai` and `openai-compatible`, sent to `embedding_url`.", secret, unit="secret", aliases=("OPENAI_API_KEY",)
+    )
+    azure_openai_endpoint: str | None = setting(
+        None, "The resource, such as `https://NAME.openai.azure.com`.", service_url, unit="URL", aliases=("AZURE_OPENAI_ENDPOINT",)
+    )
+    azure_openai_api_key: Secret | None = setting(
+        None, "The key of the resource.", secret, unit="secret", aliases=("AZURE_OPENAI_API_KEY",)
+    )
+    azure_openai_api_version: str = setting(
+        "2024-10-21",
+        "The version of Azure's API.",
+        matching(r"[\w.-]{1,64}", "a version such as 2024-10-21"),
+        unit="version",
+        aliases=("AZURE_OPENAI_API_VERSION", "OPENAI_API_VERSION"),
+    )
+    embedding_dimensions: int | None = setting(
+        None,
+        "The length of the remote model's vectors: asked for where the model can shorten them, required where it is not known.",
+        whole(1, 65_536),
+        unit="numbers",
+    )
+    embedding_timeout_seconds: float = setting(30.0, "How long one request may take.", number(0.1, 3600), unit="seconds")
+    embedding_batch_size: int = setting(64, "Texts in one request, at most.", whole(1, 2048), unit="texts")
+    embedding_concurrency: int = setting(8, "Requests under way at a time.", whole(1, 1024), unit="requests")
+    embedding_usd_per_million_tokens: float | None = setting(
+        None, "The price of the remote model; with it, costs are counted.", number(0, 1e6), unit="USD"
     )
     embed_threads: int = setting(_cpu_count, "Threads that embed.", whole(1, 1024), unit="threads", default_text="CPUs")
     model_cache_dir: Path = setting(
@@ -197,6 +252,16 @@ class EmbeddingSettings:
         unit="path",
         default_text="$XDG_CACHE_HOME/forebay, or ~/.cache/forebay",
     )
+
+    @property
+    def is_remote_forbidden(self) -> bool:
+        """Whether a remote embedder is asked for that `disable_openai` forbids."""
+        return self.disable_openai and self.embedder in REMOTE_EMBEDDERS
+
+    @property
+    def embedder_in_force(self) -> Literal["minilm", "mock", "openai", "azure", "openai-compatible"]:
+        """`embedder`, or the local one where remote ones are forbidden."""
+        return "minilm" if self.is_remote_forbidden else self.embedder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -69,6 +69,9 @@ class VirtualFiles:
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         return node.data[offset : offset + limit_bytes], node.stat()
 
+    def is_being_written(self, path: Path) -> bool:
+        return False
+
     def create(self, path: Path) -> FileWriter:
         self.before("create", path)
         if path in self._nodes:

@@ -39,6 +39,9 @@ class NewArrival:
     target_name: str | None = None  # the collision-free name of its blob after it leaves the intake container
     refusal: str | None = None  # a reason code when the intake itself already knows that it cannot be read
     event_id: str  # unique: recording the same event twice records it once
+    # for what was found by looking: the sequence of the newest arrival at its place when the look began, 0 when there was
+    # none; a newer one by now makes this one stale. None for what somebody sends.
+    newest_before: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

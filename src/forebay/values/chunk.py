@@ -3,7 +3,31 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChunkLocation:
+    """Where a person finds a chunk in the program that opens the file; what does not apply is None. Numbers are from 1."""
+
+    page: int | None = None
+    slide: int | None = None
+    sheet: str | None = None
+    rows: tuple[int, int] | None = None  # of the sheet, first and last
+    cells: tuple[int, int] | None = None  # of a notebook, first and last
+    headings: tuple[str, ...] | None = None  # that the chunk begins under, outermost first
+
+    def to_json(self) -> dict[str, Any]:
+        """Only what applies, lists for tuples."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> ChunkLocation:
+        """The inverse of `to_json`; unknown names raise `TypeError`."""
+        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in data.items()}
+        return cls(**values)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +41,7 @@ class Chunk:
     first_line: int  # from 1, inclusive
     last_line: int
     symbol: str | None = None  # for code: the dotted name of the innermost enclosing definition
+    location: ChunkLocation | None = None
 
     @property
     def text_sha256(self) -> bytes:

@@ -13,6 +13,8 @@ EventType = Literal[
     "DocumentUploaded",
     "ProcessingStarted",
     "TextExtracted",
+    "ContentScanned",
+    "ExtractionCompleted",
     "ChunksEmbedded",
     "DocumentIndexed",
     "DocumentMoved",

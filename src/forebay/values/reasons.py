@@ -56,10 +56,21 @@ REASONS: dict[str, Reason] = {
         ),
         _skip("unreadable", "The program has no permission to read the file.", "Grant read permission; the next scan takes it up."),
         _skip("outside_source", "A symbolic link leads out of the watched folder.", "Watch the folder that it leads to, or copy the file."),
+        _skip("name_too_long", "The file's name is longer than a blob's name may be (1,024 bytes).", "Rename the file, or move it up."),
         _skip("name_not_utf8", "The file's name is not valid UTF-8, so that nothing could cite it.", "Rename the file."),
         _skip("not_a_file", "The name belongs to a socket, a pipe or a device.", "Nothing to do; only regular files are read."),
         _skip(
             "corrupt", "The file is damaged: its format could not be parsed.", "Open it with the program that wrote it and save it again."
+        ),
+        _skip(
+            "secret_found",
+            "The content scan found something like a key or a password, and `FOREBAY_SCAN_ACTION` is `skip`.",
+            "Take the secret out of the file and revoke it; or set `FOREBAY_SCAN_ACTION=warn`.",
+        ),
+        _fail(
+            "secret_forbidden",
+            "The content scan found something like a key or a password, and `FOREBAY_SCAN_ACTION` is `fail`.",
+            "Take the secret out of the file and revoke it; or set `FOREBAY_SCAN_ACTION=warn`.",
         ),
         _fail(
             "parser_crashed",

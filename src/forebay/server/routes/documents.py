@@ -31,6 +31,7 @@ from forebay.server.shapes import (
 )
 from forebay.values.chunk import Chunk
 from forebay.values.document import Document, DocumentEvent, DocumentStatus
+from forebay.values.field import Field
 
 LONGEST_WAIT_SECONDS = 60
 _LOOK_AGAIN_SECONDS = 0.05  # at an instance that has its turn later, or whose journal is not written yet
@@ -104,9 +105,9 @@ async def list_documents(
 async def summarize_documents(parts: PartsOf, project: Project) -> Response:
     """Count what arrived, how it ended, and what is searchable."""
     counts = await parts.readers.run(lambda connection: queries.summary(connection, project))
-    summary = Summary(
-        **counts, excluded=parts.sources.excluded_count, stages=parts.times.snapshot(), reconciled=parts.sources.is_reconciled
-    )
+    # watched folders belong to the default project, and so does what is counted of them
+    excluded = parts.sources.excluded_count if project == parts.settings.default_project else 0
+    summary = Summary(**counts, excluded=excluded, stages=parts.times.snapshot(), reconciled=parts.sources.is_reconciled)
     return json_answer(summary)
 
 
@@ -119,8 +120,8 @@ async def get_document(
         Query(ge=0, le=LONGEST_WAIT_SECONDS, description="Answer only when the newest arrival has its outcome, or after this time."),
     ] = 0,
 ) -> Response:
-    """Show a document with its history."""
-    document, events = await _look(parts, document_id, project)
+    """Show a document with its fields and its history."""
+    document, fields, events = await _look(parts, document_id, project)
     deadline = parts.effects.clock.monotonic() + wait_seconds
     while document.status in _UNSETTLED:
         remaining_seconds = deadline - parts.effects.clock.monotonic()
@@ -128,10 +129,10 @@ async def get_document(
             break
         has_ended = await _wait(parts, document.instance_id, remaining_seconds)
         waited_for = document.instance_id
-        document, events = await _look(parts, document_id, project)
+        document, fields, events = await _look(parts, document_id, project)
         if has_ended and document.instance_id == waited_for:
             break
-    return json_answer(document_detail(document, events))
+    return json_answer(document_detail(document, fields, events))
 
 
 async def get_chunks(parts: PartsOf, project: Project, document_id: DocumentId, limit: Limit = 50, cursor: Cursor = None) -> Response:
@@ -161,9 +162,10 @@ async def _delete(parts: Parts, sender: Sender, document: Document) -> DeletionA
     return DeletionAccepted(id=document.id, instance_id=arrival.instance_id, correlation_id=sender.correlation_id)
 
 
-async def _look(parts: Parts, document_id: str, project: str) -> tuple[Document, list[DocumentEvent]]:
-    def read(connection: sqlite3.Connection) -> tuple[Document, list[DocumentEvent]]:
-        return queries.find_document(connection, document_id, project), events_of(connection, document_id)
+async def _look(parts: Parts, document_id: str, project: str) -> tuple[Document, list[Field], list[DocumentEvent]]:
+    def read(connection: sqlite3.Connection) -> tuple[Document, list[Field], list[DocumentEvent]]:
+        document = queries.find_document(connection, document_id, project)
+        return document, queries.fields_of(connection, document_id), events_of(connection, document_id)
 
     return await parts.readers.run(read)
 

@@ -53,9 +53,10 @@ def router() -> APIRouter:
 
 
 async def search(request: Request, parts: PartsOf, actor: Actor, project: Project) -> Response:
-    """Find the chunks that answer a question, by words, by meaning, or both fused by reciprocal rank.
+    """Find the chunks that answer a question, by words, by meaning, or both fused.
 
-    Nothing in the query is syntax. What an instance has indexed before it read Completed is found.
+    "Quoted words" have to occur side by side; nothing else in the query is syntax. What an instance has indexed before it read
+    Completed is found.
     """
     try:
         body = msgspec.json.decode(await json_body(request), type=SearchBody)
