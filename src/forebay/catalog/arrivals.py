@@ -173,7 +173,8 @@ class Known:
 
 def known_at(connection: sqlite3.Connection, place: str, only: Collection[str] | None = None) -> dict[str, Known]:
     """For every blob name that ever arrived at a place (or only those names and what is below them): its newest arrival."""
-    newest = "SELECT blob_name, max(sequence), project, source, etag, kind, outcome, reason, coalesce(settled_at, 0) FROM arrivals WHERE place = ?"
+    columns = "blob_name, max(sequence), project, source, etag, kind, outcome, reason, coalesce(settled_at, 0)"
+    newest = f"SELECT {columns} FROM arrivals WHERE place = ?"
     rows: list[tuple[Any, ...]] = []
     if only is None:
         rows = connection.execute(f"{newest} GROUP BY blob_name", (place,)).fetchall()
