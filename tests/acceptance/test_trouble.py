@@ -290,3 +290,17 @@ def test_a_pipe_given_to_put_is_skipped(tmp_path: Path) -> None:
 
     os.mkfifo(tmp_path / "pipe.txt")
     assert "not_a_file" in forebay("put", str(tmp_path / "pipe.txt"), data_dir=tmp_path / "data")
+
+
+async def test_files_written_just_before_the_start_belong_to_what_is_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    async with opened(tmp_path, watch=(folder,), settle_milliseconds=1000) as program, client_of(program) as client:
+        (folder / "fresh.txt").write_text("fresh")
+        await program.until_idle()
+        del client
+    for number in range(20):
+        (folder / f"{number}.txt").write_text("written a moment ago")
+    async with opened(tmp_path, watch=(folder,), settle_milliseconds=1000) as program, client_of(program) as client:
+        await program.until_idle()
+        assert len(await statuses(client)) == 21

@@ -11,10 +11,11 @@ from typing import Protocol
 from forebay.effects import Clock
 from forebay.errors import ForebayError
 from forebay.intake.places import Place
-from forebay.intake.reconcile import Reconciler
+from forebay.intake.reconcile import Reconciled, Reconciler
 
 log = logging.getLogger(__name__)
 
+SETTLE_LOOKS = 25  # how often what is being written is looked at before a place counts as compared without it
 RETRY_SECONDS = 2.0  # before a folder that was not there is looked for again
 
 
@@ -62,6 +63,7 @@ class Watcher:
         self._all_reconciled = asyncio.Event()
         self._unavailable: set[str] = set()
         self._inodes: dict[str, int] = {}
+        self._looks: dict[str, int] = {}  # since the first complete comparison
         self._relisten = asyncio.Event()
 
     @property
@@ -156,7 +158,16 @@ class Watcher:
         self._changed[place.key] |= found.unsettled
         if only is None:
             self._excluded[place.key] = found.excluded_count
+            self._looks.setdefault(place.key, 0)
+        self._count_as_reconciled(place, found)
+        return True
+
+    def _count_as_reconciled(self, place: Place, found: Reconciled) -> None:
+        """A place has been compared once what was still being written has settled too, or does not want to."""
+        if place.key not in self._looks:
+            return
+        self._looks[place.key] += 1
+        if not found.unsettled or self._looks[place.key] > SETTLE_LOOKS:
             self._reconciled.add(place.key)
             if len(self._reconciled) == len(self._places):
                 self._all_reconciled.set()
-        return True

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 # A chunk that says all of a query in rare words counts like so much cosine; one that shares a word or two, by the exponent, like little.
-# Chosen on benchmarks/queries/standard_library.jsonl; see docs/adr/0004-fusion-by-scores.md.
+# Chosen on benchmarks/queries; see docs/adr/0004-fusion-by-scores.md.
 TEXT_WEIGHT = 0.5
 TEXT_EXPONENT = 1.5
 
