@@ -147,29 +147,11 @@ def _own_data(folder: Path, data_dir: Path) -> list[str]:
 @asynccontextmanager
 async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core]:
     """Wire the parts together and keep them running until the block ends."""
-    effects, database = adapters.effects, adapters.database
-    blob_root = settings.data_dir.absolute() / "containers"
-    limits = PipelineLimits(
-        max_blob_bytes=settings.reading.max_blob_bytes,
-        max_text_characters=settings.reading.max_text_characters,
-        accept_unknown_text=settings.reading.accept_unknown_text,
-        chunk_size=settings.chunking.chunk_size,
-        chunker=settings.chunking.chunker,
-        scan_action=settings.reading.scan_action,
-        embed_concurrency=2 * settings.embedding.embed_threads,
-        activity_timeout_seconds=settings.engine.activity_timeout_seconds,
-    )
+    effects, database, blobs = adapters.effects, adapters.database, adapters.blobs
+    settle_seconds = settings.intake.settle_seconds
+    watched = places(settings, settings.data_dir.absolute() / "containers")
     registry = Registry()
-    engine = DurableEngine(
-        registry,
-        database,
-        effects=effects,
-        limits=EngineLimits(
-            inflight_instances=settings.engine.inflight_instances,
-            payload_bytes=settings.engine.payload_limit_bytes,
-            stop_deadline_seconds=settings.server.stop_deadline_seconds / 2,  # the server has the other half
-        ),
-    )
+    engine = DurableEngine(registry, database, effects=effects, limits=_engine_limits(settings))
     dispatcher = Dispatcher(
         database.readers,
         database.writer,
@@ -179,7 +161,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         limit=settings.engine.inflight_instances,
     )
     intake = Intake(
-        adapters.blobs,
+        blobs,
         database.writer,
         dispatcher,
         effects,
@@ -187,32 +169,26 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         prefix=settings.intake.prefix,
         max_bytes=settings.server.max_body_bytes,
     )
-    watched = places(settings, blob_root)
-    reconciler = Reconciler(intake, database.readers, effects, settle_seconds=settings.intake.settle_seconds)
-    pipeline = Pipeline(
-        database=database,
-        sources=ArrivalSources(
-            adapters.blobs, effects, {place.key: place for place in watched}, reconciler, settle_seconds=settings.intake.settle_seconds
-        ),
-        parser=adapters.parser,
-        embedder=adapters.embedder,
-        limits=limits,
-        times=StageTimes(effects.clock),
-    )
-    retry = RetryOptions(
-        max(1, int(settings.engine.first_retry_seconds * 1000)), settings.engine.activity_attempts, settings.engine.retry_coefficient
-    )
-    register_ingest(registry, retry)
-    register_transitions(registry)
-    register_activities(registry, pipeline)
+    reconciler = Reconciler(intake, database.readers, effects, settle_seconds=settle_seconds)
     watcher = Watcher(
         watched,
         reconciler,
         adapters.feed,
         effects.clock,
-        settle_seconds=settings.intake.settle_seconds,
+        settle_seconds=settle_seconds,
         interval_seconds=settings.intake.reconcile_interval_seconds,
     )
+    pipeline = Pipeline(
+        database=database,
+        sources=ArrivalSources(blobs, effects, {place.key: place for place in watched}, reconciler, settle_seconds=settle_seconds),
+        parser=adapters.parser,
+        embedder=adapters.embedder,
+        limits=_pipeline_limits(settings),
+        times=StageTimes(effects.clock),
+    )
+    register_ingest(registry, _retry(settings))
+    register_transitions(registry)
+    register_activities(registry, pipeline)
     search = Search(database.readers, adapters.embedder, VectorIndex(adapters.embedder.model_id, adapters.embedder.dimensions))
     await _continue_transaction_time(database)
     async with engine:
@@ -286,6 +262,32 @@ async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
                     checks=core,
                 )
                 yield Forebay(settings=settings, core=core, parts=parts, asgi=create_server(parts), admin_key=admin_key)
+
+
+def _pipeline_limits(settings: Settings) -> PipelineLimits:
+    return PipelineLimits(
+        max_blob_bytes=settings.reading.max_blob_bytes,
+        max_text_characters=settings.reading.max_text_characters,
+        accept_unknown_text=settings.reading.accept_unknown_text,
+        chunk_size=settings.chunking.chunk_size,
+        chunker=settings.chunking.chunker,
+        scan_action=settings.reading.scan_action,
+        embed_concurrency=2 * settings.embedding.embed_threads,
+        activity_timeout_seconds=settings.engine.activity_timeout_seconds,
+    )
+
+
+def _engine_limits(settings: Settings) -> EngineLimits:
+    return EngineLimits(
+        inflight_instances=settings.engine.inflight_instances,
+        payload_bytes=settings.engine.payload_limit_bytes,
+        stop_deadline_seconds=settings.server.stop_deadline_seconds / 2,  # the server has the other half
+    )
+
+
+def _retry(settings: Settings) -> RetryOptions:
+    first_retry_milliseconds = max(1, int(settings.engine.first_retry_seconds * 1000))
+    return RetryOptions(first_retry_milliseconds, settings.engine.activity_attempts, settings.engine.retry_coefficient)
 
 
 @asynccontextmanager
