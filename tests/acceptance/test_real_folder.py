@@ -39,7 +39,7 @@ KNOWN_THINGS = {
     "find the time zone's transition for a daylight saving change": "zoneinfo/_zoneinfo.py",
     "cookie jar that stores HTTP cookies": "http/cookiejar.py",
     "parse a TOML configuration file": "tomllib/_parser.py",
-    "set up activation scripts and pip in a new virtual environment": "venv/__init__.py",
+    "create a virtual environment with pip": "venv/__init__.py",
 }
 
 

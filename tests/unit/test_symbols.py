@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.pipeline.symbols import javascript_symbols, python_symbols
+from forebay.pipeline.symbols import javascript_outline, names_at, python_outline
+
+
+def python_symbols(text: str, positions: Sequence[int]) -> list[str | None]:
+    return names_at(python_outline(text), positions)
+
+
+def javascript_symbols(text: str, positions: Sequence[int]) -> list[str | None]:
+    return names_at(javascript_outline(text), positions)
+
 
 PYTHON = """
 import os

@@ -63,6 +63,12 @@ class Pipeline:
 
 def register_activities(registry: Registry, pipeline: Pipeline) -> None:
     """Register the activities under their names."""
+    _register_indexing(registry, pipeline)
+    _register_tidying(registry, pipeline)
+
+
+def _register_indexing(registry: Registry, pipeline: Pipeline) -> None:
+    """What turns a file into a version: read, cut, embed."""
     writer, readers = pipeline.database.writer, pipeline.database.readers
     limits, times, model = pipeline.limits, pipeline.times, pipeline.embedder.model_id
     staging = Staging(writer, model, limits.recipe)
@@ -119,6 +125,13 @@ def register_activities(registry: Registry, pipeline: Pipeline) -> None:
         with times.measure("write"):
             await writer.submit(lambda tx: versions.put_vectors(tx, model, rows), bulk=True)
         return len(rows)
+
+
+def _register_tidying(registry: Registry, pipeline: Pipeline) -> None:
+    """What follows an outcome, or an error."""
+    writer, readers = pipeline.database.writer, pipeline.database.readers
+    staging = Staging(writer, pipeline.embedder.model_id, pipeline.limits.recipe)
+    activity = registry.activity(timeout_seconds=pipeline.limits.activity_timeout_seconds)
 
     @activity
     async def look_again(sequence: int) -> None:

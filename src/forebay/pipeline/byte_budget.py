@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 
 class ByteBudget:
-    """Lets callers take bytes until `limit_bytes` are taken; the next ones wait, in order of their sizes' fit."""
+    """Lets callers take bytes until `limit_bytes` are taken; the next ones wait until what they want fits."""
 
     def __init__(self, limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes

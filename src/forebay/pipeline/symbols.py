@@ -47,16 +47,8 @@ _PYTHON_LINE = re.compile(
 )
 
 
-def python_symbols(text: str, positions: Sequence[int]) -> list[str | None]:
-    """For each of the increasing `positions` the dotted name of the innermost definition around it.
-
-    A decorator belongs to what it decorates.
-    """
-    return names_at(python_outline(text), positions)
-
-
 def python_outline(text: str) -> Outline:
-    """Definitions, their names, and imports, none of them in strings."""
+    """Definitions, their names, and imports, none of them in strings. A decorator belongs to what it decorates."""
     outline = Outline()
     found = outline.definitions
     open_blocks: list[tuple[int, int, str]] = []  # indentation, start, dotted name
@@ -115,13 +107,8 @@ _MODIFIERS_WITHIN_CHARACTERS = 200
 _Head = tuple[str, str, int, int]  # kind of token, name, start, start of the name
 
 
-def javascript_symbols(text: str, positions: Sequence[int]) -> list[str | None]:
-    """As `python_symbols`; definitions are functions, classes, methods, and functions assigned to a name."""
-    return names_at(javascript_outline(text), positions)
-
-
 def javascript_outline(text: str) -> Outline:
-    """Definitions with a body, and their names."""
+    """Functions, classes, methods, and functions assigned to a name, with their names."""
     outline = Outline()
     found = outline.definitions
     brackets: list[tuple[str, _Head | None]] = []  # the bracket, and what it belongs to
