@@ -5,7 +5,22 @@ from __future__ import annotations
 import runpy
 import sys
 
-NAMES = ("scan", "engine", "embedder", "pipeline", "retrieval", "search_scale", "program")
+NAMES = (
+    "scan",
+    "engine",
+    "embedder",
+    "pipeline",
+    "retrieval",
+    "search_scale",
+    "telemetry_log",
+    "telemetry_store",
+    "kql",
+    "program",
+    "flood",
+    "scale",
+    "sustained",
+    "profile",
+)
 
 
 def main() -> int:

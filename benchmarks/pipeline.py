@@ -28,12 +28,13 @@ FILES_A_COMMIT = 64
 
 def measured(work: Any) -> dict[str, float]:
     """Seconds of wall and CPU time that `work()` takes, beside the figures that it returns."""
-    began, before = time.perf_counter(), _cpu_seconds()
+    began, before = time.perf_counter(), own_cpu_seconds()
     figures = work()
-    return {"wall": time.perf_counter() - began, "cpu": _cpu_seconds() - before, **figures}
+    return {"wall": time.perf_counter() - began, "cpu": own_cpu_seconds() - before, **figures}
 
 
-def _cpu_seconds() -> float:
+def own_cpu_seconds() -> float:
+    """User and system time of this process and of its children that have ended."""
     used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(each.ru_utime + each.ru_stime for each in used)
 
@@ -62,7 +63,7 @@ def run_forebay(folder: Path, data: Path, embedder: str) -> dict[str, float]:
 def run_bare(folder: Path, data: Path, files_a_commit: int) -> dict[str, float]:
     """Read, cut, embed and write, in one loop."""
     from forebay.app import schemas
-    from forebay.catalog import documents, versions
+    from forebay.catalog import documents, models, versions
     from forebay.catalog.arrivals import record_arrival
     from forebay.catalog.versions import VersionFacts
     from forebay.database.database import open_writer_connection
@@ -75,6 +76,7 @@ def run_bare(folder: Path, data: Path, files_a_commit: int) -> dict[str, float]:
     data.mkdir(parents=True)
     connection = open_writer_connection(data / "catalog.db", schemas(), synchronous="FULL")
     mock = MockEmbedder()
+    models.search_by(Transaction(connection, 1), mock.model_id, {}, is_complete=True)
     python = format_of_name("a.py")
     assert python is not None
 
@@ -96,7 +98,6 @@ def run_bare(folder: Path, data: Path, files_a_commit: int) -> dict[str, float]:
         if not chunks:
             return 0
         facts = VersionFacts(
-            model=mock.model_id,
             recipe="r",
             sha256=hashlib.sha256(content).hexdigest(),
             size_bytes=len(content),
@@ -140,22 +141,18 @@ def _embedded(embedder: Any, texts: list[str]) -> Any:
     raise AssertionError("the mock embedder waited")
 
 
-def run_walk(folder: Path) -> dict[str, float]:
-    """A bare walk with stat."""
-
-    def run() -> dict[str, float]:
-        began, count = time.perf_counter(), 0
-        for directory, _, names in os.walk(folder):
-            for name in names:
-                os.stat(os.path.join(directory, name))  # noqa: PTH116 - the barest form
-                count += 1
-        return {"seconds": time.perf_counter() - began, "files": count, "chunks": 0}
-
-    return measured(run)
+def walk(folder: Path) -> int:
+    """A bare walk with stat of every file; their number."""
+    count = 0
+    for directory, _, names in os.walk(folder):
+        for name in names:
+            os.stat(os.path.join(directory, name))  # noqa: PTH116 - the barest form
+            count += 1
+    return count
 
 
 def run_reconcile(folder: Path, data: Path) -> dict[str, float]:
-    """One complete comparison of an unchanged folder with the catalog, as at every start."""
+    """Complete comparisons of an unchanged folder with the catalog, as at every start, and bare walks of it, in turn."""
     from forebay.app import open_forebay, places
     from forebay.settings import load_settings
 
@@ -165,13 +162,16 @@ def run_reconcile(folder: Path, data: Path) -> dict[str, float]:
         async with open_forebay(settings) as program:
             await program.until_idle()
             watched = places(settings, data / "containers")[1]
-            seconds = []
-            for _ in range(5):
+            seconds, walks = [], []
+            for _ in range(7):
+                began = time.perf_counter()
+                walk(folder)
+                walks.append(time.perf_counter() - began)
                 began = time.perf_counter()
                 found = await program.core.reconciler.reconcile(watched, actor="benchmark")
                 seconds.append(time.perf_counter() - began)
                 assert found.recorded_count == 0
-            return {"seconds": statistics.median(seconds), "files": 0, "chunks": 0}
+            return {"seconds": statistics.median(seconds), "walk_seconds": statistics.median(walks), "files": 0, "chunks": 0}
 
     return measured(lambda: asyncio.run(run()))
 
@@ -251,7 +251,6 @@ def compare(rounds: int) -> None:
             add("bare loop, 64 files a commit", "bare", str(library), str(data / "b"), "64")
             add("bare loop, 1 file a commit", "bare", str(library), str(data / "a"), "1")
             add("unchanged comparison", "reconcile", str(library), str(data / "f"))
-            add("bare walk with stat", "walk", str(library))
             add("forebay, real embedder", "forebay", str(small), str(data / "r"), "minilm")
             add("embedder alone", "embedder", str(small), "100000")
             shutil.rmtree(data)
@@ -269,7 +268,8 @@ def compare(rounds: int) -> None:
 
     print(f"target 1: {1 / ratio('forebay', 'bare loop, 64 files a commit'):.2f} of the bare loop (floor 0.35, aim 0.6)")
     print(f"target 1: CPU {ratio('forebay', 'bare loop, 64 files a commit', 'cpu'):.2f}x the bare loop's (floor 2.5, aim 1.7)")
-    print(f"target 2: {ratio('unchanged comparison', 'bare walk with stat'):.2f}x the walk (floor 5, aim 2)")
+    walks = statistics.median(each["seconds"] / each["walk_seconds"] for each in results["unchanged comparison"])
+    print(f"target 2: {walks:.2f}x a bare walk with stat (floor 5, aim 2)")
     rates = [
         (a["chunks"] / a["seconds"]) / (b["chunks"] / b["seconds"])
         for a, b in zip(results["forebay, real embedder"], results["embedder alone"], strict=True)
@@ -293,8 +293,6 @@ def main() -> None:
         figures = run_bare(paths[0], paths[1], int(rest[2]))
     elif name == "reconcile":
         figures = run_reconcile(paths[0], paths[1])
-    elif name == "walk":
-        figures = run_walk(paths[0])
     else:
         figures = run_embedder(paths[0], int(rest[1]))
     print(json.dumps(figures))

@@ -21,6 +21,7 @@ from pathlib import Path
 import httpx
 
 from benchmarks.pipeline import fdatasync_rate, standard_library
+from benchmarks.processes import pss_megabytes
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
 
@@ -38,6 +39,8 @@ def server(data: Path, *watch: Path, embedder: str = "minilm") -> Iterator[tuple
     try:
         record = data / "server.json"
         while not record.exists():
+            if process.poll() is not None:
+                raise SystemExit(f"the program did not start: exit status {process.returncode}")
             time.sleep(0.005)
         url = json.loads(record.read_text())["url"]
         with httpx.Client(base_url=url, timeout=60, trust_env=False) as client:
@@ -59,19 +62,6 @@ def timed(work: Callable[[], object]) -> float:
 
 def percentile(values: list[float], share: float) -> float:
     return sorted(values)[min(len(values) - 1, int(len(values) * share))]
-
-
-def pss_megabytes(pid: int) -> float:
-    """Proportional set size of a process and all below it."""
-    total, waiting = 0, [pid]
-    while waiting:
-        each = waiting.pop()
-        with contextlib.suppress(OSError):
-            rollup = Path(f"/proc/{each}/smaps_rollup").read_text()
-            total += next(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:"))
-            for task in Path(f"/proc/{each}/task").iterdir():
-                waiting += [int(child) for child in (task / "children").read_text().split()]
-    return total / 1024
 
 
 def start_up(root: Path, rounds: int) -> None:

@@ -1,4 +1,4 @@
-"""How much longer a scan of a watched folder takes than a bare `os.walk` with `os.stat` of every file.
+"""How much longer a scan of a folder takes than a bare `os.walk` with `os.stat` of every file: when nothing is known, and when all is.
 
 python benchmarks/scan.py [folder]      the standard library without installed packages, unless one is named
 """
@@ -35,6 +35,10 @@ def main() -> None:
         compare(copy)
 
 
+def excludes(respect_gitignore: bool) -> Excludes:
+    return Excludes(exclude=NOISE_PATTERNS, include=[], respect_gitignore=respect_gitignore)
+
+
 def compare(root: Path) -> None:
     def walk() -> int:
         count = 0
@@ -45,9 +49,13 @@ def compare(root: Path) -> None:
         return count
 
     def scan(respect_gitignore: bool) -> int:
-        return len(
-            scan_source(DiskFiles(), root, Excludes(exclude=NOISE_PATTERNS, include=[], respect_gitignore=respect_gitignore)).entries
-        )
+        return len(scan_source(DiskFiles(), root, excludes(respect_gitignore)).entries)
+
+    known: dict[str, str | None] = {entry.name: entry.stat.etag for entry in scan_source(DiskFiles(), root, excludes(True))}
+
+    def unchanged() -> int:
+        assert not scan_source(DiskFiles(), root, excludes(True), known=known).entries
+        return len(known)
 
     def bare_scan() -> int:
         files, count, waiting = DiskFiles(), 0, [root]
@@ -65,6 +73,7 @@ def compare(root: Path) -> None:
         "Files.scan of every directory": bare_scan,
         "scan_source": lambda: scan(False),
         "scan_source with .gitignore": lambda: scan(True),
+        "the same when all is known": unchanged,
     }
     seconds: dict[str, list[float]] = {kind: [] for kind in kinds}
     counts: dict[str, int] = {}

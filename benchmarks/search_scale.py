@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 
 from benchmarks.retrieval import questions_of
 from forebay.app import make_embedder, schemas
-from forebay.catalog import documents, versions
+from forebay.catalog import documents, models, versions
 from forebay.catalog.arrivals import record_arrival
 from forebay.catalog.versions import VersionFacts
 from forebay.database.database import open_writer_connection
@@ -37,7 +37,6 @@ from forebay.database.readers import ThreadReaders
 from forebay.database.transaction import Transaction
 from forebay.search.query import text_query
 from forebay.search.search import Search, SearchRequest
-from forebay.search.vectors import VectorIndex
 from forebay.settings import load_settings
 from forebay.values.arrival import Location, NewArrival
 from forebay.values.chunk import Chunk
@@ -62,6 +61,7 @@ def texts(count: int) -> list[str]:
 def fill(path: Path, chunk_count: int, model_id: str, dimensions: int) -> None:
     """Write documents as the pipeline does."""
     connection = open_writer_connection(path, schemas(), synchronous="OFF")
+    models.search_by(Transaction(connection, 1), model_id, {}, is_complete=True)
     generator = np.random.default_rng(1)
     remaining = texts(chunk_count)
     for number, first in enumerate(range(0, chunk_count, CHUNKS_A_DOCUMENT)):
@@ -87,7 +87,6 @@ def fill(path: Path, chunk_count: int, model_id: str, dimensions: int) -> None:
             for ordinal, text in enumerate(remaining[first : first + CHUNKS_A_DOCUMENT])
         ]
         facts = VersionFacts(
-            model=model_id,
             recipe="r",
             sha256=hashlib.sha256(name.encode()).hexdigest(),
             size_bytes=1,
@@ -156,7 +155,7 @@ async def run(path: Path, chunk_count: int, round_count: int) -> None:
     if not path.is_file():
         fill(path, chunk_count, embedder.model_id, embedder.dimensions)
     readers = ThreadReaders(path, count=2)
-    search = Search(readers, embedder, VectorIndex(embedder.model_id, embedder.dimensions))
+    search = Search(readers, {embedder.model_id: embedder})
     questions = [question.query for question in questions_of("standard_library")[:QUESTION_COUNT]]
     yardstick = Yardstick(path, embedder, questions)
     load_seconds = await timed(lambda: search.search(SearchRequest(query=questions[0], project=PROJECT)))

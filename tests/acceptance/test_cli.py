@@ -64,7 +64,7 @@ def test_help_loads_nothing_heavy():
 def test_help_names_every_command(tmp_path: Path, environment: dict[str, str]):
     done = forebay("--help", cwd=tmp_path, environment=environment)
     assert done.returncode == 0
-    for command in ("demo", "up", "put", "documents", "search", "check", "settings", "doctor"):
+    for command in ("demo", "up", "put", "documents", "search", "check", "settings", "doctor", "bench"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -107,6 +107,22 @@ def test_doctor_finds_a_healthy_machine_and_leaves_nothing_behind(tmp_path: Path
     assert done.returncode == 0
     assert {each["name"] for each in body["checks"]} >= {"Python", "SQLite", "data directory", "fdatasync", "embedder", "parser", "port"}
     assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_tells_what_the_embedder_computes_with_and_how_fast(tmp_path: Path, environment: dict[str, str]):
+    local = {name: value for name, value in environment.items() if not name.startswith("CT2_")} | {"FOREBAY_EMBEDDER": "minilm"}
+    done = forebay("doctor", "--embedder", "--json", cwd=tmp_path, environment=local | {"FOREBAY_MODEL_CACHE_DIR": str(tmp_path / "cache")})
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert list(checks) == ["model cache", "embedder", "processor", "rate"]
+    assert (checks["model cache"]["state"], checks["embedder"]["state"], checks["rate"]["state"]) == ("warn", "ok", "ok")
+    assert "absent" in checks["model cache"]["detail"]
+    assert " by " in checks["processor"]["detail"]
+    assert "texts of 800 characters a second" in checks["rate"]["detail"]
+    forced = local | {"CT2_FORCE_CPU_ISA": "GENERIC", "FOREBAY_MODEL_CACHE_DIR": str(tmp_path / "cache")}
+    again = json.loads(forebay("doctor", "--embedder", "--json", cwd=tmp_path, environment=forced).stdout)["checks"]
+    assert again[0]["state"] == "ok"
+    assert "GENERIC" in again[2]["detail"]
+    assert "set by CT2_FORCE_CPU_ISA=GENERIC" in again[2]["detail"]
 
 
 def test_doctor_fails_when_the_data_directory_cannot_be(tmp_path: Path, environment: dict[str, str]):

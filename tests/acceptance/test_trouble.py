@@ -14,7 +14,7 @@ import pytest
 from test_edits import client_of, opened, texts, until
 
 from forebay.app import Forebay
-from forebay.catalog.arrivals import known_at
+from forebay.catalog.known import newest_at
 from forebay.errors import ForebayError
 from forebay.pipeline.byte_budget import ByteBudget
 
@@ -254,7 +254,7 @@ async def test_what_is_known_of_names_is_looked_up_by_index(tmp_path: Path) -> N
 
         def explain(connection: Any) -> None:
             connection.set_trace_callback(seen.append)
-            known_at(connection, "incoming", frozenset(["a"]))
+            newest_at(connection, "incoming", project="p", passing=(), only=frozenset(["a"]))
             connection.set_trace_callback(None)
             for sql in seen:
                 plan = " ".join(str(row) for row in connection.execute(f"EXPLAIN QUERY PLAN {sql}"))

@@ -2,9 +2,9 @@
 
 from functools import partial
 
-import forebay.app
+import forebay.app.adapters
 from forebay.cli.main import main
 from forebay.database import open_database
 
-forebay.app.open_database = partial(open_database, synchronous="OFF")  # type: ignore[assignment]
+forebay.app.adapters.open_database = partial(open_database, synchronous="OFF")  # type: ignore[assignment]
 main()

@@ -7,6 +7,7 @@ import ctypes
 import os
 import signal
 import sys
+import time
 from pathlib import Path
 
 from forebay.pipeline.parse import Parsed, ParseRequest, parse
@@ -51,7 +52,7 @@ def misbehave(request: ParseRequest) -> Parsed:
                     os.write(descriptor, b"\xff\xff\xff\xff no frame at all")
         case "wait":
             while not Path(argument).exists():
-                pass
+                time.sleep(0.01)
         case "tell":
             facts = {
                 "environment": ",".join(sorted(os.environ)),

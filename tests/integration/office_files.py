@@ -17,6 +17,7 @@ from pptx.util import Inches
 from reportlab.pdfgen import canvas
 
 ODT_MIMETYPE = "application/vnd.oasis.opendocument.text"
+ODS_MIMETYPE = "application/vnd.oasis.opendocument.spreadsheet"
 _ODF = "urn:oasis:names:tc:opendocument:xmlns"
 
 
@@ -173,11 +174,21 @@ def mail(subject: str, text: str, *, html: str | None = None, attachment: tuple[
 
 def odt(body: str) -> bytes:
     """An OpenDocument text with this content of `office:text`."""
+    return _opendocument(ODT_MIMETYPE, f"<office:text>{body}</office:text>")
+
+
+def ods(*sheets: tuple[str, str], manifest: str = "") -> bytes:
+    """An OpenDocument spreadsheet of these names and contents of `table:table`."""
+    tables = "".join(f'<table:table table:name="{name}">{rows}</table:table>' for name, rows in sheets)
+    return _opendocument(ODS_MIMETYPE, f"<office:spreadsheet>{tables}</office:spreadsheet>", manifest=manifest)
+
+
+def _opendocument(mimetype: str, body: str, *, manifest: str = "") -> bytes:
     names = " ".join(f'xmlns:{prefix}="{_ODF}:{prefix}:1.0"' for prefix in ("office", "text", "table"))
-    content = f"<office:document-content {names}><office:body><office:text>{body}</office:text></office:body></office:document-content>"
+    content = f"<office:document-content {names}><office:body>{body}</office:body></office:document-content>"
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        archive.writestr("mimetype", ODT_MIMETYPE, zipfile.ZIP_STORED)
+        archive.writestr("mimetype", mimetype, zipfile.ZIP_STORED)
         archive.writestr("content.xml", f'<?xml version="1.0" encoding="UTF-8"?>{content}')
-        archive.writestr("META-INF/manifest.xml", f'<manifest:manifest xmlns:manifest="{_ODF}:manifest:1.0"/>')
+        archive.writestr("META-INF/manifest.xml", f'<manifest:manifest xmlns:manifest="{_ODF}:manifest:1.0">{manifest}</manifest:manifest>')
     return buffer.getvalue()

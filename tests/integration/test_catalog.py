@@ -12,10 +12,11 @@ import pytest
 from sqlalchemy import inspect
 
 from forebay.app import schemas
-from forebay.catalog import documents, tables, versions
-from forebay.catalog.arrivals import arrival_of, known_at, record_arrival
+from forebay.catalog import documents, models, tables, versions
+from forebay.catalog.arrivals import arrival_of, record_arrival, settle_arrival
 from forebay.catalog.history import check_history, repair_documents
-from forebay.catalog.queries import DocumentFilter, chunks_of, find_document, list_documents
+from forebay.catalog.known import Newest, known_arrivals, newest_at
+from forebay.catalog.queries import DocumentFilter, chunks_of, find_document, list_documents, summary
 from forebay.catalog.versions import VersionFacts
 from forebay.database.database import open_writer_connection
 from forebay.database.transaction import Transaction
@@ -34,6 +35,7 @@ class Catalog:
         self.registry = Registry()
         register_transitions(self.registry)
         self.now_us = 1_000_000
+        models.search_by(self.tx, "m", {}, is_complete=True)
 
     @property
     def tx(self) -> Transaction:
@@ -55,7 +57,6 @@ class Catalog:
 
     def stage(self, arrival: Arrival, texts: list[str]) -> int:
         facts = VersionFacts(
-            model="m",
             recipe="r",
             sha256=str(texts),
             size_bytes=1,
@@ -122,14 +123,38 @@ def test_the_same_event_or_the_same_etag_is_recorded_once(catalog: Catalog) -> N
     assert catalog.arrive(etag="1") is not None  # A, B, A
     assert catalog.arrive(etag=None, kind="deleted") is not None
     assert catalog.arrive(etag=None, kind="deleted") is None
-    assert {name: known.kind for name, known in known_at(catalog.connection, "/folder").items()} == {"a.txt": "deleted"}
+    newest = newest_at(catalog.connection, "/folder", project="p", passing=())
+    assert [each.kind for each in known_arrivals(catalog.connection, newest.sequences.values()).values()] == ["deleted"]
 
 
 def test_what_is_known_of_some_names_includes_what_is_below_them(catalog: Catalog) -> None:
     for name in ("a/b.txt", "a/b/c.txt", "a-b.txt", "a0", "ab/c.txt"):
         catalog.arrive(name=name)
-    assert set(known_at(catalog.connection, "/folder", frozenset(["a"]))) == {"a/b.txt", "a/b/c.txt"}
-    assert set(known_at(catalog.connection, "/folder", frozenset(["a/b", "a0"]))) == {"a/b/c.txt", "a0"}
+
+    def names(*only: str) -> set[str]:
+        return set(newest_at(catalog.connection, "/folder", project="p", passing=(), only=only).sequences)
+
+    assert names("a") == {"a/b.txt", "a/b/c.txt"}
+    assert names("a/b", "a0") == {"a/b/c.txt", "a0"}
+
+
+def test_the_etag_of_another_project_or_of_a_passing_reason_does_not_count(catalog: Catalog) -> None:
+    healthy, gone = catalog.arrive(name="healthy"), catalog.arrive(name="gone")
+    assert healthy is not None and gone is not None
+    settle_arrival(catalog.tx, gone.sequence, "failed", "vanished")
+    expected = Newest({"healthy": healthy.sequence, "gone": gone.sequence}, {"healthy": healthy.location.etag, "gone": None})
+    assert newest_at(catalog.connection, "/folder", project="p", passing=("vanished", "unreadable")) == expected
+    assert newest_at(catalog.connection, "/folder", project="other", passing=()).etags == {"healthy": None, "gone": None}
+
+
+def test_the_summary_reads_indexes_alone_however_many_documents_there_are(catalog: Catalog) -> None:
+    seen: list[str] = []
+    catalog.connection.set_trace_callback(seen.append)
+    summary(catalog.connection, "p")
+    catalog.connection.set_trace_callback(None)
+    plans = [" ".join(str(row) for row in catalog.connection.execute(f"EXPLAIN QUERY PLAN {sql}")) for sql in seen]
+    assert len(plans) == 2
+    assert all("COVERING INDEX" in plan for plan in plans), plans
 
 
 def test_a_slow_old_version_that_finishes_after_a_newer_one_changes_nothing(catalog: Catalog) -> None:
@@ -176,7 +201,7 @@ def test_a_version_with_a_chunk_without_vector_is_never_made_current(catalog: Ca
     version = catalog.stage(arrival, ["one", "two"])
     with pytest.raises(ForebayError, match="2 of 2 chunks have no vector") as refused:
         documents.make_current(catalog.tx, arrival, version)
-    assert refused.value.retryable
+    assert (refused.value.code, refused.value.retryable) == ("embedding_incomplete", False)  # the orchestration embeds, and tries again
 
 
 def test_a_failed_new_version_leaves_the_old_one_answering_and_a_skipped_one_removes_it(catalog: Catalog) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import zipfile
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import openpyxl
 import pytest
+from openpyxl.utils import get_column_letter
 from tests.integration.code_files import BEGINNINGS, FILES
 from tests.integration.http_api import http_api
 from tests.integration.office_files import (
@@ -19,11 +22,13 @@ from tests.integration.office_files import (
     long_xlsx,
     mail,
     notebook,
+    ods,
     odt,
     pages_pdf,
     reordered_pptx,
     review_pptx,
     sales_xlsx,
+    saved,
 )
 
 from forebay.pipeline.parse import Parsed, ParseRequest, parse
@@ -100,10 +105,13 @@ def test_a_workbook_is_read_sheet_by_sheet_with_rows() -> None:
     assert read("sales.xlsx", sales_xlsx()) == [
         (
             "Sales 2024\nRegion\tAmount\tWhen\tNote\nNorth\t1200.5\t2024-03-01\tfirst | pipe\nSouth\t7\t2024-03-02 13:45:10\ttwo lines",
-            {"sheet": "Sales 2024", "rows": [1, 3]},
+            {"sheet": "Sales 2024", "rows": [1, 3], "cell_range": "A1:D3"},
         ),
-        ("Größe & Co\nx\tTRUE\n0.3\n00123\t12345678901234\n08:30:00\t30:00:00", {"sheet": "Größe & Co", "rows": [3, 6]}),
-        ("Hidden\nnot shown", {"sheet": "Hidden", "rows": [1, 1]}),
+        (
+            "Größe & Co\nx\tTRUE\n0.3\n00123\t12345678901234\n08:30:00\t30:00:00",
+            {"sheet": "Größe & Co", "rows": [3, 6], "cell_range": "B3:E6"},
+        ),
+        ("Hidden\nnot shown", {"sheet": "Hidden", "rows": [1, 1], "cell_range": "A1"}),
     ]
 
 
@@ -117,10 +125,98 @@ def test_a_long_sheet_has_its_rows_in_each_chunk() -> None:
     for text, location in chunks[1:]:
         assert location is not None
         assert text.split("\t", 1)[0] == f"meter {location['rows'][0] - 1}"
+        assert location["cell_range"] == "A{}:B{}".format(*location["rows"])
+
+
+def test_a_wide_row_that_takes_several_chunks_is_cited_cell_by_cell() -> None:
+    workbook = openpyxl.Workbook()
+    sheet = workbook.active
+    sheet.title = "Wide"
+    sheet["A1"] = "a title above the table"
+    for column in range(3, 103):
+        sheet.cell(row=4, column=column, value=f"value{column}")
+    for text, location in read("wide.xlsx", saved(workbook), chunk_size=60):
+        assert location is not None
+        reached = [int(number) for number in re.findall(r"value(\d+)", text)]
+        cells = [f"{get_column_letter(column)}4" for column in reached]
+        first, last = "A1" if "title" in text else cells[0], cells[-1] if cells else "A1"
+        assert location["cell_range"] == (first if first == last else f"{first}:{last}")
+
+
+def test_a_chunk_that_is_nothing_but_the_name_of_its_sheet_is_in_no_cell() -> None:
+    workbook = openpyxl.Workbook()
+    workbook.active.title = "A sheet with a long name"
+    workbook.active["B2"] = "word " * 12
+    first, *others = read("named.xlsx", saved(workbook), chunk_size=50)
+    assert first == ("A sheet with a long name", {"sheet": "A sheet with a long name", "rows": [2, 2]})
+    assert {location["cell_range"] for _, location in others if location} == {"B2"}
+
+
+def test_an_opendocument_spreadsheet_is_read_like_a_workbook() -> None:
+    cell = "<table:table-cell{}><text:p>{}</text:p></table:table-cell>"
+    gap = '<table:table-cell table:number-columns-repeated="{}"/>'
+    budget = (
+        '<table:table-column table:number-columns-repeated="4"/><table:table-header-rows><table:table-row>'
+        + cell.format("", "Item")
+        + gap.format(2)
+        + cell.format(' office:value-type="string"', "Cost")
+        + "</table:table-row></table:table-header-rows>"
+        + f'<table:table-row table:number-rows-repeated="7">{gap.format(16384)}</table:table-row><table:table-row-group><table:table-row>'
+        + cell.format("", "a<text:s/>b</text:p><text:p>c")
+        + cell.format(' office:value-type="float" office:value="0.30000000000000004"', "0.3")
+        + cell.format(' office:value-type="currency" office:value="12.50"', "12,50 €")
+        + cell.format(' office:value-type="percentage" office:value="0.25"', "25 %")
+        + "</table:table-row></table:table-row-group><table:table-row>"
+        + cell.format(' office:value-type="date" office:date-value="2024-03-02T13:45:10"', "02.03.24")
+        + cell.format(' office:value-type="time" office:time-value="PT8H30M00S"', "08:30")
+        + cell.format(' office:value-type="boolean" office:boolean-value="true"', "WAHR")
+        + "<table:table-cell><office:annotation><text:p>a remark</text:p></office:annotation><text:p>seen</text:p></table:table-cell>"
+        + '</table:table-row><table:table-row table:number-rows-repeated="1048566">'
+        + f"{gap.format(16384)}</table:table-row>"
+    )
+    repeated = (
+        f'<table:table-row table:number-rows-repeated="2">{gap.format(1)}'
+        '<table:table-cell table:number-columns-repeated="2" table:number-columns-spanned="2"><text:p>x</text:p></table:table-cell>'
+        "<table:covered-table-cell><text:p>under</text:p></table:covered-table-cell></table:table-row>"
+    )
+    assert read("budget.ods", ods(("Budget", budget), ("Empty", ""), ("A &amp; amp", repeated))) == [
+        (
+            "Budget\nItem\t\t\tCost\na b c\t0.3\t12.5\t0.25\n2024-03-02 13:45:10\t08:30:00\tTRUE\tseen",
+            {"sheet": "Budget", "rows": [1, 10], "cell_range": "A1:D10"},
+        ),
+        ("A & amp\nx\tx\tunder\nx\tx\tunder", {"sheet": "A & amp", "rows": [1, 2], "cell_range": "B1:D2"}),
+    ]
+
+
+def test_an_opendocument_spreadsheet_that_cannot_be_one_is_refused() -> None:
+    row = "<table:table-row><table:table-cell><text:p>x</text:p></table:table-cell></table:table-row>"
+    assert reason_of("a.ods", odt("<text:p>text</text:p>")) == "content_mismatch"
+    assert reason_of("a.odt", ods(("S", row))) == "content_mismatch"
+    assert reason_of("a.ods", ods(("S", row), manifest="<manifest:encryption-data/>")) == "encrypted"
+    assert reason_of("a.ods", replaced_member(ods(("S", row)), "content.xml", b"<a><b></a>")) == "corrupt"
+    assert reason_of("a.ods", replaced_member(ods(("S", row)), "content.xml", b"<a/>")) == "corrupt"
+    assert reason_of("a.ods", ods(("S", ""))) == "empty"
+    repeated = row.replace("<table:table-row>", '<table:table-row table:number-rows-repeated="1048576">').replace(">x<", f">{'x' * 200}<")
+    assert reason_of("a.ods", ods(("S", repeated))) == "archive_bomb"
+
+
+def test_separated_values_are_cited_as_a_spreadsheet_program_numbers_them() -> None:
+    table = 'name,note,price\r\nbolt,"two\r\nlines, ""quoted""",1\r\n\r\nnut,,2\r\n,,total 3\r\n'
+    assert read("parts.csv", table.encode()) == [(table.rstrip(), {"rows": [1, 5], "cell_range": "A1:C5"})]
+    pieces = read("parts.csv", table.encode(), chunk_size=25)
+    assert [(text.strip(), location and location["cell_range"]) for text, location in pieces] == [
+        ("name,note,price", "A1:C1"),
+        ('bolt,"two', "A2:B2"),
+        ('lines, ""quoted""",1', "B2:C2"),
+        ("nut,,2\r\n,,total 3", "A4:C5"),
+    ]
+    assert read("parts.tsv", b"a;b\tc\n1\t2\n")[0][1] == {"rows": [1, 2], "cell_range": "A1:B2"}
 
 
 def test_of_formulas_the_last_results_are_read() -> None:
-    assert read("result.xlsx", formulas_xlsx()) == [("Result\nTotal\t42\n#DIV/0!\tdone\n東京", {"sheet": "Result", "rows": [1, 8]})]
+    assert read("result.xlsx", formulas_xlsx()) == [
+        ("Result\nTotal\t42\n#DIV/0!\tdone\n東京", {"sheet": "Result", "rows": [1, 8], "cell_range": "A1:D8"})
+    ]
 
 
 def test_a_presentation_is_read_slide_by_slide_with_its_notes() -> None:
@@ -408,7 +504,7 @@ async def test_a_worker_sends_locations_over_the_wire() -> None:
         guide = await pool.parse(request_of("a.docx", guide_docx(), chunk_size=50))
     finally:
         await pool.close()
-    assert sheet.chunks[0].location == ChunkLocation(sheet="Sales 2024", rows=(1, 3))
+    assert sheet.chunks[0].location == ChunkLocation(sheet="Sales 2024", rows=(1, 3), cell_range="A1:D3")
     assert guide.chunks[1].location == ChunkLocation(headings=("Guide", "Install"))
 
 

@@ -29,6 +29,12 @@ KEYED = [
     ("GET", "/check/history"),
     ("POST", "/check/index/repair"),
     ("POST", "/check/history/repair"),
+    ("GET", "/reindex"),
+    ("POST", "/reindex"),
+    ("GET", "/keys"),
+    ("POST", "/keys"),
+    ("POST", "/keys/x/rotate"),
+    ("DELETE", "/keys/x"),
 ]
 
 
@@ -36,7 +42,10 @@ async def test_every_route_with_data_needs_a_key(tmp_path: Path) -> None:
     async with http_api(tmp_path) as api:
         description = (await api.client.get("/openapi.json")).json()
         known = {
-            (method.upper(), path.replace("{document_id}", "x").replace("{container}", "incoming").replace("{name}", "x"))
+            (
+                method.upper(),
+                path.replace("{document_id}", "x").replace("{key_id}", "x").replace("{container}", "incoming").replace("{name}", "x"),
+            )
             for path, operations in description["paths"].items()
             for method in operations
         }

@@ -135,7 +135,7 @@ async def test_the_summary_accounts_for_every_arrival(tmp_path: Path) -> None:
         summary = (await api.client.get("/documents/summary")).json()
         assert set(summary) == {
             "arrivals", "in_flight", "outcomes", "skipped_reasons", "failed_reasons", "documents",
-            "chunks", "excluded", "stages", "reconciled",
+            "chunks", "excluded", "stages", "costs", "reconciled",
         }  # fmt: skip
         assert summary["arrivals"] == 3 == summary["in_flight"] + sum(summary["outcomes"].values())
         assert summary["outcomes"] == {"indexed": 1, "unchanged": 1, "skipped": 1}

@@ -9,7 +9,6 @@ from typing import Any
 from tests.integration.http_api import http_api
 
 from forebay import __version__
-from forebay.pipeline.embedders.mock import MockEmbedder
 
 
 class ScriptedChecks:
@@ -61,16 +60,6 @@ async def test_health_is_unhealthy_without_blobs(tmp_path: Path) -> None:
         incoming.rmdir()
         answer = await api.client.get("/health")
         assert (answer.status_code, answer.json()["status"], answer.json()["services"]["blobs"]["state"]) == (503, "unhealthy", "unhealthy")
-
-
-async def test_documents_of_another_model_ask_for_a_new_index(tmp_path: Path) -> None:
-    async with http_api(tmp_path) as api:
-        await api.upload("a.md", "text")
-        assert "message" not in (await api.client.get("/health")).json()
-        api.replace("embedder", MockEmbedder(dimensions=32))
-        health = (await api.client.get("/health")).json()
-        assert health["status"] == "degraded"
-        assert "re-index" in health["message"]
 
 
 async def test_ready_means_started_and_not_stopping(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,21 @@ async def main():
 
 asyncio.run(main())
 """
+
+KILLED = {
+    "before": "    import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+    "after": "    convert(*arguments); import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
+}
+NO_ROOM = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+
+
+def supported_instructions() -> list[str]:
+    flags = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split("flags", 1)[-1].split("\n", 1)[0].split())
+    needed = {"AVX": {"avx"}, "AVX2": {"avx2", "fma"}, "AVX512": {"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"}}
+    return [name for name, names in needed.items() if names <= flags]
+
+
+SUPPORTED = supported_instructions()
 
 
 @pytest.fixture(scope="module")
@@ -117,16 +133,95 @@ async def test_a_single_text_does_not_wait_for_all_of_a_large_call(filled_cache:
         await large
 
 
-async def test_processes_that_start_together_convert_once_and_agree(tmp_path: Path) -> None:
+async def test_eight_processes_that_start_together_convert_once_and_agree(tmp_path: Path) -> None:
     cache = tmp_path / "not" / "yet" / "there"
     processes = [
-        await asyncio.create_subprocess_exec(sys.executable, "-c", FIRST_USE, str(cache), stdout=subprocess.PIPE) for _ in range(2)
+        await asyncio.create_subprocess_exec(sys.executable, "-c", FIRST_USE, str(cache), stdout=subprocess.PIPE) for _ in range(8)
     ]
     outputs = [(await process.communicate())[0].split() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0]
+    assert [process.returncode for process in processes] == [0] * 8
     assert sum(int(conversion_count) for conversion_count, _ in outputs) == 1
-    assert outputs[0][1] == outputs[1][1]
+    assert len({vector for _, vector in outputs}) == 1
     assert model_directory(cache).is_dir()  # and no other
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_conversion_that_is_killed_is_begun_anew_by_the_next_start(filled_cache: Path, tmp_path: Path, moment: str) -> None:
+    killing = FIRST_USE.replace("    convert(*arguments)", KILLED[moment])
+    killed = subprocess.run([sys.executable, "-c", killing, str(tmp_path)], check=False, stdout=subprocess.DEVNULL)
+    assert killed.returncode == -signal.SIGKILL
+    left_behind = model_directory(tmp_path)
+    assert left_behind.name.endswith(".new")
+    assert (left_behind / "model.bin").exists() == (moment == "after")
+    asyncio.run(first_vector(tmp_path))
+    assert model_directory(tmp_path).name == model_directory(filled_cache).name
+
+
+def test_vectors_of_all_kinds_of_processors_are_near_each_other_and_share_a_cache(tmp_path: Path) -> None:
+    vectors: dict[str, np.ndarray] = {}
+    conversion_count = 0
+    # the first one converts for all
+    for instructions in ("GENERIC", *SUPPORTED, "chosen"):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("CT2_")}
+        if instructions != "chosen":
+            environment |= {"CT2_FORCE_CPU_ISA": instructions, "CT2_USE_MKL": "0"}
+        done = subprocess.run(
+            [sys.executable, "-c", FIRST_USE, str(tmp_path)], check=True, capture_output=True, text=True, env=environment
+        ).stdout.split()
+        conversion_count += int(done[0])
+        vectors[instructions] = np.frombuffer(bytes.fromhex(done[1]), np.float32)
+    assert conversion_count == 1
+    assert all(vectors["chosen"] @ vector > 0.99 for vector in vectors.values())
+
+
+async def test_no_room_anywhere_is_told_and_may_pass(tmp_path: Path) -> None:
+    # a limit on the size of files stands for full disks: the cache's and the temporary one
+    done = subprocess.run([sys.executable, "-c", NO_ROOM + FIRST_USE, str(tmp_path)], check=False, capture_output=True, text=True)
+    assert "expected room for a converted model of 23 MB" in done.stderr
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+@pytest.mark.parametrize(
+    ("error", "words", "retryable"),
+    [
+        (MemoryError("Unable to allocate 45 MiB"), "expected memory for the model", True),
+        (RuntimeError("std::bad_alloc"), "expected memory for the model", True),
+        (ImportError("libgomp.so.1: failed to map segment from shared object"), "expected memory for the model", True),
+        (ValueError("Invalid CPU ISA: AVX1024"), "to load on this processor", False),
+    ],
+)
+async def test_a_model_that_cannot_be_loaded_says_why(
+    filled_cache: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, words: str, retryable: bool
+) -> None:
+    def fail(*arguments: object) -> object:
+        raise error
+
+    monkeypatch.setattr(minilm, "_encoder", fail)
+    with pytest.raises(ForebayError, match=words) as raised:
+        await first_vector(filled_cache)
+    assert (raised.value.code, raised.value.retryable) == ("embedding_failed", retryable)
+    assert raised.value.hint
+
+
+def test_the_state_of_the_cache_is_told_and_nothing_is_made(filled_cache: Path, tmp_path: Path) -> None:
+    directory, state = minilm.model_cache(filled_cache)
+    assert (directory, state) == (model_directory(filled_cache), "intact")
+    assert minilm.model_cache(tmp_path / "none") == (tmp_path / "none" / directory.name, "absent")
+    assert not (tmp_path / "none").exists()
+    damaged = tmp_path / directory.name
+    shutil.copytree(directory, damaged)
+    (damaged / "config.json").write_text("{}", encoding="utf-8")
+    assert minilm.model_cache(tmp_path) == (damaged, "damaged")
+
+
+def test_a_user_without_a_home_has_no_cache_and_an_embedder_all_the_same(filled_cache: Path) -> None:
+    nobody = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"] if os.geteuid() == 0 else []
+    where = "import os, sys; os.environ.pop('HOME', None); from forebay.settings import load_settings;"
+    where += "print(load_settings({}, {}, env_file=None).embedding.model_cache_dir)"
+    done = subprocess.run([*nobody, sys.executable, "-c", where], check=True, capture_output=True, text=True)
+    assert Path(done.stdout.strip()).name == "forebay"
+    if nobody:
+        assert done.stdout.strip() == "/nonexistent/forebay"
 
 
 @pytest.mark.parametrize("damage", ["truncated", "missing", "altered"])

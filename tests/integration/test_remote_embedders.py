@@ -157,7 +157,7 @@ async def test_texts_travel_in_batches_of_bounded_count_and_size(server: Embeddi
     texts = [f"text number {index}" for index in range(25)] + ["x" * 100_000] * 5
     async with remote_embedder(server, FOREBAY_EMBEDDING_BATCH_SIZE=10) as embedder:
         vectors = await embedder.embed(texts)
-        assert embedder.request_count == len(server.requests)
+        assert embedder.costs.requests == len(server.requests)
     assert np.allclose(vectors, await expected_vectors(texts), atol=1e-6)
     assert sorted(len(request.texts) for request in server.requests) == [1, 2, 7, 10, 10]
     assert max(sum(map(len, request.texts)) for request in server.requests) <= 250_000
@@ -174,10 +174,10 @@ async def test_tokens_and_costs_are_counted(server: EmbeddingServer):
     async with remote_embedder(server, FOREBAY_EMBEDDING_USD_PER_MILLION_TOKENS=2) as embedder:
         await embedder.embed(["one two three", "four"])
         await embedder.embed(["five"])
-        assert (embedder.request_count, embedder.token_count) == (2, 5)
-        assert embedder.cost_usd == pytest.approx(5 * 2 / 1e6)
+        assert (embedder.costs.requests, embedder.costs.tokens) == (2, 5)
+        assert embedder.costs.usd == pytest.approx(5 * 2 / 1e6)
     async with remote_embedder(server) as embedder:
-        assert embedder.cost_usd is None
+        assert embedder.costs.usd is None
 
 
 # ---- rates
@@ -317,7 +317,7 @@ async def test_an_answer_that_is_not_real_is_refused(
         error = await failure_of(embedder)
         assert expected in error.message
         assert error.retryable is retryable
-        assert embedder.token_count == 0
+        assert embedder.costs.tokens == 0
 
 
 async def test_vectors_are_put_in_order_by_their_index(server: EmbeddingServer):
@@ -541,3 +541,49 @@ async def test_the_key_is_nowhere_in_the_data_directory(server: EmbeddingServer,
     assert server.requests[0].headers["authorization"] == f"Bearer {KEY}"
     for path in (tmp_path / "data").rglob("*"):
         assert path.is_dir() or KEY.encode() not in path.read_bytes(), path
+
+
+async def test_what_embedding_costs_is_in_the_history_and_in_the_summary(
+    server: EmbeddingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(remote, "FIRST_BACKOFF_SECONDS", 0.01)
+    settings = program_settings(server) | {"embedding_usd_per_million_tokens": 2.0}
+    async with http_api(tmp_path / "data", **settings) as api:
+        first = await api.upload("first.txt", "one two three four")
+        assert costs_in_history(first) == [{"requests": 1, "retries": 0, "tokens": 4, "waited_seconds": 0, "usd": 8e-6}]
+
+        server.moods = [refusal(429, Retry_After_Ms="120")]
+        waited = await api.upload("second.txt", "five six")
+        (costs,) = costs_in_history(waited)
+        assert costs | {"waited_seconds": 0} == {"requests": 2, "retries": 1, "tokens": 2, "waited_seconds": 0, "usd": 4e-6}
+        assert 0.1 <= costs["waited_seconds"] < 5
+
+        again = await api.upload("second.txt", "five six")  # its vector is there already
+        assert costs_in_history(again) == [costs]
+
+        server.moods = [refusal(500)] * remote.TRY_COUNT  # one try of the activity fails, and costs all the same
+        await api.upload("third.txt", "seven")
+        await api.client.post("/search", json={"query": "a question", "mode": "vector"})
+        total = (await api.client.get("/documents/summary")).json()["costs"]
+        assert (total["requests"], total["tokens"], total["usd"]) == (1 + 2 + remote.TRY_COUNT + 1, 7, 1.4e-5)
+
+
+async def test_concurrent_documents_are_charged_for_what_each_took(server: EmbeddingServer, tmp_path: Path):
+    async with http_api(tmp_path / "data", **program_settings(server)) as api:
+        texts = {f"{number}.txt": " ".join(f"word{number}x{each}" for each in range(number)) for number in range(1, 9)}
+        documents = await asyncio.gather(*(api.upload(name, text) for name, text in texts.items()))
+        for document in documents:
+            (costs,) = costs_in_history(document)
+            assert (costs["requests"], costs["tokens"]) == (1, int(document["name"].removesuffix(".txt")))
+            assert "usd" not in costs
+
+
+async def test_a_local_embedder_costs_nothing(tmp_path: Path):
+    async with http_api(tmp_path) as api:
+        document = await api.upload("first.txt", "one two three four")
+        assert [event["data"] for event in document["events"] if event["type"] == "ChunksEmbedded"] == [{"embedded": 1}]
+        assert (await api.client.get("/documents/summary")).json()["costs"] == {}
+
+
+def costs_in_history(document: dict[str, Any]) -> list[dict[str, float]]:
+    return [event["data"]["costs"] for event in document["events"] if event["type"] == "ChunksEmbedded"]

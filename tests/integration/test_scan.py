@@ -264,6 +264,41 @@ def test_a_part_of_a_scan_says_the_same_as_the_whole(root: Path, tmp_path: Path)
         assert part == [entry for entry in whole.values() if entry.name == top or entry.name.startswith(f"{top}/")]
 
 
+def test_a_file_that_is_as_known_is_no_entry_and_what_is_known_and_not_there_is_absent(root: Path) -> None:
+    for name in ("a", "b/c", "b/d", "b/.env", "same-size", "é"):
+        write(root / name)
+    (root / "link").symlink_to("b/c")
+    known: dict[str, str | None] = {entry.name: entry.stat.etag for entry in scan(root)}
+    assert problems(scan_source(DiskFiles(), root, NOTHING_EXCLUDED, known=known)) == {}
+    write(root / "same-size", b"CONTENT")
+    os.utime(root / "same-size", ns=(0, 1))
+    (root / "a").unlink()
+    write(root / "new")
+    known["b/d"] = None  # known, but not to be trusted
+    found = scan_source(DiskFiles(), root, NOTHING_EXCLUDED, known=known | {"b/gone": "1"})
+    assert problems(found) == {"b/d": None, "new": None, "same-size": None}
+    assert found.absent == {"a", "b/gone"}
+
+
+def test_what_is_known_and_cannot_be_a_file_any_more_is_an_entry_and_not_absent(root: Path, tmp_path: Path) -> None:
+    (root / "link").symlink_to(tmp_path)
+    os.mkfifo(root / "pipe")
+    write(root / os.fsdecode(b"bad\xff"))
+    write(root / "folder" / "a")
+    known = dict.fromkeys(["link", "pipe", "bad\\xff", "folder"], "1")
+    found = scan_source(DiskFiles(), root, NOTHING_EXCLUDED, known=known)
+    assert problems(found) == {"bad\udcff": "name_not_utf8", "folder/a": None, "link": "outside_source", "pipe": "not_a_file"}
+    assert found.absent == {"folder"}
+
+
+def test_only_the_known_names_that_are_asked_for_can_be_absent(root: Path) -> None:
+    for name in ("a/b", "a/c"):
+        write(root / name)
+    known: dict[str, str | None] = {entry.name: entry.stat.etag for entry in scan(root) if entry.name == "a/b"}
+    found = scan_source(DiskFiles(), root, NOTHING_EXCLUDED, known=known | {"a/gone": "1"}, only=frozenset(["a/b", "a/gone"]))
+    assert (problems(found), found.absent) == ({}, {"a/gone"})
+
+
 def test_reading_gives_content_and_stat_also_through_a_link_inside(root: Path) -> None:
     path = write(root / "sub" / "a")
     (root / "link").symlink_to("sub/a")

@@ -24,6 +24,7 @@ from forebay.search.vectors import SnapshotTooOld, VectorIndex
 @pytest.fixture
 def catalog_connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     connection = open_writer_connection(tmp_path / "catalog.db", {"catalog": tables.schema()}, synchronous="OFF")
+    connection.execute("INSERT INTO models (role, id, made_by, is_complete) VALUES ('searched', ?, '{}', 1)", (MockEmbedder().model_id,))
     yield connection
     connection.close()
 
@@ -58,7 +59,7 @@ class Catalog:
             "versions",
             {
                 "document_id": document, "project": project, "number": number, "arrival_sequence": self.arrival,
-                "model": model or self.embedder.model_id, "recipe": "r", "sha256": "s", "size_bytes": 1, "chunk_count": len(texts),
+                "recipe": "r", "sha256": "s", "size_bytes": 1, "chunk_count": len(texts),
                 "format": "text", "is_encoding_guessed": 0, "replaced_count": 0, "finding_count": 0,
             },
         )  # fmt: skip
@@ -130,7 +131,12 @@ def index(catalog: Catalog) -> VectorIndex:
 
 @pytest.fixture
 def search(catalog: Catalog, readers: ThreadReaders, index: VectorIndex) -> Search:
-    return Search(readers, catalog.embedder, index)
+    return Search(readers, *searched(catalog, index))
+
+
+def searched(catalog: Catalog, index: VectorIndex) -> tuple[dict[str, MockEmbedder], Callable[[str, int], VectorIndex]]:
+    """What searches go by: the embedder of the catalog's model, and this index."""
+    return {catalog.embedder.model_id: catalog.embedder}, lambda model_id, dimensions: index
 
 
 async def ask(search: Search, query: str, **options: Any) -> SearchAnswer:
@@ -442,14 +448,14 @@ async def test_a_search_that_commits_outrun_begins_again(catalog: Catalog, index
     await catalog.put("a.txt", "tide")
     versions = [await catalog.write(f"{number}.txt", "tide") for number in range(2)]
     readers: Readers = OutrunReaders(tmp_path / "catalog.db", index, lambda: catalog.make_current(versions.pop()), outrun_count=2)
-    assert len((await ask(Search(readers, catalog.embedder, index), "tide", mode="vector")).hits) == 3
+    assert len((await ask(Search(readers, *searched(catalog, index)), "tide", mode="vector")).hits) == 3
 
 
 async def test_a_search_that_is_always_outrun_says_so(catalog: Catalog, index: VectorIndex, tmp_path: Path) -> None:
     versions = [await catalog.write(f"{number}.txt", "tide") for number in range(20)]
     readers: Readers = OutrunReaders(tmp_path / "catalog.db", index, lambda: catalog.make_current(versions.pop()), outrun_count=20)
     with pytest.raises(ForebayError) as raised:
-        await ask(Search(readers, catalog.embedder, index), "tide")
+        await ask(Search(readers, *searched(catalog, index)), "tide")
     assert (raised.value.code, raised.value.retryable, raised.value.status) == ("search_busy", True, 503)
 
 

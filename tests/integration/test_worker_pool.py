@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -151,6 +152,29 @@ async def test_a_hanging_parser_is_killed_and_the_files_behind_it_are_parsed(com
         assert text_of(await behind) == "behind"
 
 
+async def test_a_parser_that_somebody_has_stopped_is_replaced_and_its_file_may_be_tried_again() -> None:
+    async with pool_of(timeout_seconds=0.5) as pool:
+        await pool.parse(request("first"))
+        (process_id,) = pool.process_ids
+        os.kill(process_id, signal.SIGSTOP)
+        with pytest.raises(ParserFailed, match="stopped") as caught:
+            await pool.parse(request("second"))
+        assert (caught.value.reason, caught.value.retryable) == ("parser_timeout", True)
+        assert text_of(await pool.parse(request("second"))) == "second"
+        assert process_id not in pool.process_ids
+
+
+async def test_a_program_that_was_stopped_itself_does_not_blame_its_parsers(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    async with pool_of(timeout_seconds=1.5) as pool:
+        await pool.parse(request("first"))
+        parsing = asyncio.ensure_future(pool.parse(request(f"wait {gate}")))
+        await asyncio.sleep(0.1)
+        time.sleep(3)  # nothing runs in this program, the clock included
+        asyncio.get_running_loop().call_later(0.1, gate.touch)
+        assert text_of(await parsing).startswith("wait")
+
+
 async def test_the_kernel_ends_a_task_that_uses_more_cpu_time_than_its_limit() -> None:
     ours, theirs = socket.socketpair()
     arguments = [sys.executable, "-m", MISBEHAVING, str(512 * MEBIBYTE), "1", str(os.getpid())]
@@ -177,6 +201,15 @@ async def test_a_parser_over_its_memory_limit_fails_with_that_reason() -> None:
         assert isinstance(answer, Parsed)
         assert await reason_of(pool.parse(request("complain loudly"))) == "parser_memory"
         assert text_of(await pool.parse(request(f"allocate {10 * MEBIBYTE}"))).startswith("allocate")
+
+
+async def test_the_last_words_of_a_parser_are_heard_while_it_is_sent_more() -> None:
+    """Now and then the next request broke the connection before the answer had been read, and the reason was lost."""
+    for _ in range(8):
+        async with pool_of(memory_bytes=256 * MEBIBYTE) as pool:
+            parsings = [pool.parse(request(text)) for text in ("before", f"allocate {2 << 30}", "behind", "behind again")]
+            answers = await asyncio.gather(*parsings, return_exceptions=True)
+        assert [getattr(answer, "reason", None) for answer in answers] == [None, "parser_memory", None, None]
 
 
 async def test_a_bug_in_the_parser_is_internal_and_the_worker_lives_on() -> None:

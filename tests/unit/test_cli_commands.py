@@ -163,6 +163,22 @@ def test_put_sends_the_bytes_and_reports_what_became_of_them(api: StandIn, foreb
     assert api.keys == {"the-admin-key"}
 
 
+def test_put_tells_what_a_remote_embedder_has_cost(api: StandIn, forebay: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name in ("a.md", "b.md"):
+        (tmp_path / name).write_text("text", encoding="utf-8")
+    costs = {"requests": 2, "retries": 1, "tokens": 1700, "waited_seconds": 1.5, "usd": 0.0001}
+    monkeypatch.setitem(EVENT, "type", "ChunksEmbedded")
+    monkeypatch.setitem(EVENT, "data", {"embedded": 3, "costs": costs})
+    monkeypatch.setitem(DOCUMENT, "correlation_id", EVENT["correlation_id"])
+    out = forebay("put", "a.md", "b.md")[1]
+    assert "Embedding took 4 requests (2 of them again), 3,400 tokens, 3.0 s of waiting, 0.0002 USD." in out
+    summary = json.loads(forebay("put", "a.md", "--json")[1])["summary"]
+    assert summary["costs"] == costs
+    assert "costs=(2 requests (1 of them again), 1,700 tokens" in forebay("documents", "show", "d1")[1]
+    monkeypatch.setitem(DOCUMENT, "correlation_id", "of another arrival")
+    assert "Embedding took" not in forebay("put", "a.md")[1]
+
+
 def test_put_comes_back_later_when_the_server_asks_for_it(api: StandIn, forebay: Any, tmp_path: Path):
     (tmp_path / "a.md").write_text("text", encoding="utf-8")
     api.refusals = 3
@@ -170,9 +186,9 @@ def test_put_comes_back_later_when_the_server_asks_for_it(api: StandIn, forebay:
     assert len(names_sent(api)) == 4
 
 
-@pytest.mark.parametrize(("retry_after", "tried", "seconds"), [("3", 1, 3), ("999", 1, 30), (None, 1, 0.5), (None, 9, 30), ("soon", 2, 1)])
-def test_the_pause_is_what_was_asked_for_within_a_bound(retry_after: str | None, tried: int, seconds: float):
-    assert _pause_seconds(retry_after, tried) == seconds
+@pytest.mark.parametrize(("asked_seconds", "tried", "seconds"), [(3, 1, 3), (999, 1, 60), (None, 1, 0.5), (None, 2, 1), (None, 99, 60)])
+def test_the_pause_is_what_was_asked_for_within_a_bound(asked_seconds: float | None, tried: int, seconds: float):
+    assert _pause_seconds(asked_seconds, tried) == seconds
 
 
 def test_put_tells_why_a_file_was_skipped_and_what_to_do(api: StandIn, forebay: Any, tmp_path: Path):

@@ -237,7 +237,10 @@ def test_rows_are_those_that_a_chunk_has_characters_of() -> None:
     [
         (ChunkLocation(page=3), "page 3"),
         (ChunkLocation(slide=12), "slide 12"),
-        (ChunkLocation(sheet="Sales 2024", rows=(2, 9)), "Sales 2024 rows 2-9"),
+        (ChunkLocation(sheet="Budget", rows=(3, 17), cell_range="A3:F17"), "Budget!A3:F17"),
+        (ChunkLocation(sheet="It's 2024", rows=(2, 2), cell_range="B2"), "'It''s 2024'!B2"),
+        (ChunkLocation(rows=(2, 9), cell_range="A2:C9"), "A2:C9"),
+        (ChunkLocation(sheet="Sales 2024", rows=(2, 9)), "Sales 2024 rows 2-9"),  # of an index made before there were ranges
         (ChunkLocation(sheet="S", rows=(2, 2)), "S row 2"),
         (ChunkLocation(cells=(1, 3), headings=("Analysis",)), "cells 1-3 Analysis"),
         (ChunkLocation(headings=("Guide", "Install")), "Guide > Install"),

@@ -41,6 +41,12 @@ def test_a_full_disk_is_tried_again_later_than_a_full_queue() -> None:
     assert int(full) > int(busy)
 
 
+@pytest.mark.parametrize(("asked_seconds", "header"), [(0.2, "1"), (12.1, "13"), (60.0, "60")])
+def test_a_measured_pause_goes_before_the_usual_one(asked_seconds: float, header: str) -> None:
+    refused = ForebayError("backlog_full", "no", retryable=True, status=503, retry_after_seconds=asked_seconds)
+    assert problem(refused).headers["Retry-After"] == header
+
+
 def test_how_to_authenticate_is_said_with_401_only() -> None:
     assert problem(ForebayError("invalid_key", "no", status=401)).headers["WWW-Authenticate"].startswith("Bearer")
     assert "WWW-Authenticate" not in problem(ForebayError("forbidden", "no", status=403)).headers

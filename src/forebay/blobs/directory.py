@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from forebay.errors import ForebayError
 from forebay.values.blob import ARCHIVE, FAILED, INCOMING, PROCESSED, Blob, BlobAddress
 
 Result = TypeVar("Result")
+
+log = logging.getLogger(__name__)
 
 
 class DirectoryBlobStore:
@@ -73,7 +76,7 @@ class DirectoryBlobStore:
         try:
             await self._receive(address, upload, content, max_bytes)
         except BaseException:
-            await asyncio.shield(self._run(self._tree.withdraw, upload, None))
+            await asyncio.shield(self._withdraw(upload, None))
             raise
 
         async def publish() -> Blob:
@@ -91,7 +94,7 @@ class DirectoryBlobStore:
                             if after_visible is not None:
                                 after_visible()
             except BaseException:
-                await self._run(self._tree.withdraw, upload, blob)
+                await self._withdraw(upload, blob)
                 raise
             return blob
 
@@ -159,6 +162,13 @@ class DirectoryBlobStore:
                 now, piece = await self._on_disk(blob.address, self._tree.read, blob.address, offset, min(end - offset, port.PIECE_BYTES))
                 if now.etag != blob.etag:
                     raise port.blob_changed(blob.address)
+
+    async def _withdraw(self, upload: Upload, blob: Blob | None) -> None:
+        """Undo an upload that has failed. What the disk does not remove now, the next start does: why it failed matters more."""
+        try:
+            await self._run(self._tree.withdraw, upload, blob)
+        except OSError as error:
+            log.warning("what an upload has left behind stays until the next start: %s", error)
 
     async def _on_disk(self, address: BlobAddress | None, function: Callable[..., Result], *arguments: Any) -> Result:
         try:

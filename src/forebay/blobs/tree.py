@@ -46,7 +46,7 @@ class BlobTree:
             self._files.remove(self._root / _UPLOADS / name)
 
     def containers(self) -> list[str]:
-        return [name for name, stat in self._files.scan(self._root) if stat.kind == "directory" and _CONTAINER.fullmatch(name)]
+        return sorted(name for name, stat in self._files.scan(self._root) if stat.kind == "directory" and _CONTAINER.fullmatch(name))
 
     def new_upload(self, private_name: str) -> Upload:
         return Upload(self._files, self._root / _UPLOADS / private_name)

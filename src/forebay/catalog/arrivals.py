@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import ColumnClause, bindparam, insert, literal_column, null, update
@@ -139,10 +137,9 @@ def earlier_arrivals(connection: sqlite3.Connection, arrival: Arrival) -> list[A
     return [_arrival(row) for row in rows]
 
 
-def open_arrivals(connection: sqlite3.Connection, *, after_sequence: int, limit: int) -> list[Arrival]:
-    """Arrivals in flight, oldest first."""
-    rows = connection.execute(f"{_SELECT} WHERE outcome IS NULL AND sequence > ? ORDER BY sequence LIMIT ?", (after_sequence, limit))
-    return [_arrival(row) for row in rows]
+def has_open_arrivals(connection: sqlite3.Connection, actor: str) -> bool:
+    """Whether something that `actor` let arrive is in flight."""
+    return connection.execute("SELECT 1 FROM arrivals WHERE outcome IS NULL AND actor = ? LIMIT 1", (actor,)).fetchone() is not None
 
 
 def outcome_of(tx: Transaction, sequence: int) -> ArrivalOutcome | None:
@@ -155,35 +152,6 @@ def outcome_of(tx: Transaction, sequence: int) -> ArrivalOutcome | None:
 def settle_arrival(tx: Transaction, sequence: int, outcome: ArrivalOutcome, reason: str | None = None) -> None:
     """Record how an arrival ended; the first outcome stays."""
     tx.execute(_SETTLE, {"the_sequence": sequence, "the_outcome": outcome, "the_reason": reason, "now": tx.now_us})
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """The newest arrival at a place under one name."""
-
-    sequence: int
-    project: str
-    source: str
-    etag: str | None
-    kind: str
-    outcome: str | None
-    reason: str | None
-    settled_at_us: int  # 0 while it is in flight
-
-
-def known_at(connection: sqlite3.Connection, place: str, only: Collection[str] | None = None) -> dict[str, Known]:
-    """For every blob name that ever arrived at a place (or only those names and what is below them): its newest arrival."""
-    columns = "blob_name, max(sequence), project, source, etag, kind, outcome, reason, coalesce(settled_at, 0)"
-    newest = f"SELECT {columns} FROM arrivals WHERE place = ?"
-    rows: list[tuple[Any, ...]] = []
-    if only is None:
-        rows = connection.execute(f"{newest} GROUP BY blob_name", (place,)).fetchall()
-    for name in only or ():
-        rows += connection.execute(f"{newest} AND blob_name = ? GROUP BY blob_name", (place, name)).fetchall()
-        # "0" follows "/"
-        below = (place, f"{name}/", f"{name}0")
-        rows += connection.execute(f"{newest} AND blob_name > ? AND blob_name < ? GROUP BY blob_name", below).fetchall()
-    return {name: Known(*known) for name, *known in rows}
 
 
 def _arrival(row: tuple[Any, ...]) -> Arrival:

@@ -8,6 +8,7 @@ from sqlalchemy import bindparam, update
 
 from forebay.catalog.arrivals import settle_arrival
 from forebay.catalog.events import append_event
+from forebay.catalog.models import searched_model
 from forebay.catalog.tables import documents
 from forebay.catalog.versions import WRITE_SLICE_CHUNKS, count_without_vector, retire_chunks
 from forebay.database import Transaction
@@ -72,18 +73,21 @@ def make_current(tx: Transaction, arrival: Arrival, version_id: int) -> int | No
     """Let a fully written version answer searches from this commit on.
 
     Returns the id of the version that it replaces while that still has rows in the full text, else None. Raises
-    `ForebayError` (`embedding_incomplete`) when a chunk has no vector.
+    `ForebayError` (`embedding_incomplete`) when a chunk has no vector of the model that searches go by: it may have
+    changed since the chunks were embedded.
     """
     current, version_count = tx.execute(
         "SELECT current_version, version_count FROM documents WHERE id = ?", (arrival.document_id,)
     ).fetchone()
     facts = tx.execute(
-        "SELECT model, sha256, size_bytes, format, content_type, language, chunk_count FROM versions WHERE id = ?", (version_id,)
+        "SELECT sha256, size_bytes, format, content_type, language, chunk_count FROM versions WHERE id = ?", (version_id,)
     ).fetchone()
-    model, sha256, size_bytes, format_name, content_type, language, chunk_count = facts
-    missing = count_without_vector(tx.connection, version_id, model)
+    sha256, size_bytes, format_name, content_type, language, chunk_count = facts
+    searched = searched_model(tx.connection)
+    assert searched is not None, "a start has chosen one"
+    missing = count_without_vector(tx.connection, version_id, searched.id)
     if missing:
-        raise ForebayError("embedding_incomplete", f"{missing} of {chunk_count} chunks have no vector of {model}", retryable=True)
+        raise ForebayError("embedding_incomplete", f"{missing} of {chunk_count} chunks have no vector of {searched.id}")
     number = version_count + 1
     tx.execute("UPDATE versions SET valid_from = ?, number = ? WHERE id = ?", (tx.now_us, number, version_id))
     tx.execute(
@@ -113,7 +117,7 @@ def make_current(tx: Transaction, arrival: Arrival, version_id: int) -> int | No
             "format": format_name,
             "language": language,
             "chunks": chunk_count,
-            "model": model,
+            "model": searched.id,
         },
     )
     return _close_version(tx, current)

@@ -21,8 +21,9 @@ CREATE TABLE arrivals (
   reason TEXT,
   settled_at INTEGER
 );
-CREATE INDEX arrivals_open ON arrivals (sequence) WHERE outcome IS NULL;
+CREATE INDEX arrivals_open ON arrivals (project, source, sequence, document_id, outcome) WHERE outcome IS NULL;
 CREATE INDEX arrivals_place ON arrivals (place, blob_name, sequence);
+CREATE INDEX arrivals_target ON arrivals (target_name) WHERE target_name IS NOT NULL;
 CREATE INDEX arrivals_document ON arrivals (document_id, sequence);
 CREATE INDEX arrivals_outcome ON arrivals (project, outcome, reason);
 CREATE TABLE documents (
@@ -51,13 +52,13 @@ CREATE TABLE documents (
 CREATE INDEX documents_name ON documents (project, name);
 CREATE INDEX documents_status ON documents (project, status, name);
 CREATE INDEX documents_source ON documents (source, blob_name);
+CREATE INDEX documents_current ON documents (project, current_version, chunk_count) WHERE current_version IS NOT NULL;
 CREATE TABLE versions (
   id INTEGER PRIMARY KEY,
   document_id TEXT NOT NULL,
   project TEXT NOT NULL,
   number INTEGER NOT NULL,              -- 0 while it is being written
   arrival_sequence INTEGER NOT NULL UNIQUE,
-  model TEXT NOT NULL,
   recipe TEXT NOT NULL,                 -- what the chunks depend on besides the bytes
   sha256 TEXT NOT NULL,
   size_bytes INTEGER NOT NULL,
@@ -112,6 +113,13 @@ CREATE TABLE vectors (
   vector BLOB NOT NULL,                 -- float32, little-endian, unit length
   PRIMARY KEY (text_id, model)
 );
+CREATE TABLE models (
+  role TEXT PRIMARY KEY,                -- searched: answers searches; built: is to follow it
+  id TEXT NOT NULL,                     -- the embedder's model id
+  made_by TEXT NOT NULL,                         -- JSON: the settings that make this embedder, without secrets
+  is_complete INTEGER NOT NULL DEFAULT 0,
+  instance_id TEXT                      -- the orchestration that builds it
+) WITHOUT ROWID;
 CREATE TABLE events (
   sequence INTEGER PRIMARY KEY AUTOINCREMENT,
   document_id TEXT NOT NULL,

@@ -76,7 +76,6 @@ versions = _table(
     project=Text,
     number=Integer,
     arrival_sequence=Integer,
-    model=Text,
     recipe=Text,
     sha256=Text,
     size_bytes=Integer,
@@ -112,6 +111,8 @@ chunks = _table(
 fields = _table("fields", version_id=Integer, ordinal=Integer, name=Text, value=Text, start=Integer, stop=Integer, confidence=REAL)
 
 vectors = _table("vectors", text_id=Integer, model=Text, vector=BLOB)
+
+models = _table("models", role=Text, id=Text, made_by=Text, is_complete=Integer, instance_id=Text)
 
 events = _table(
     "events",

@@ -23,7 +23,6 @@ WRITE_SLICE_CHUNKS = 256  # rows written in one unit, about 10 ms
 class VersionFacts:
     """What is known of a version before its chunks are written."""
 
-    model: str  # the embedder's model id
     recipe: str  # what the chunks depend on besides the bytes
     sha256: str
     size_bytes: int
@@ -38,7 +37,7 @@ class VersionFacts:
 
 
 _VERSION_COLUMNS = (
-    "document_id project number arrival_sequence model recipe sha256 size_bytes format content_type language encoding is_encoding_guessed "
+    "document_id project number arrival_sequence recipe sha256 size_bytes format content_type language encoding is_encoding_guessed "
     "replaced_count chunk_count finding_count"
 ).split()
 _INSERT_VERSION = insert(versions).values({name: bindparam(name) for name in _VERSION_COLUMNS})
@@ -69,7 +68,6 @@ def stage_version(tx: Transaction, arrival: Arrival, facts: VersionFacts) -> int
             "project": arrival.project,
             "number": 0,
             "arrival_sequence": arrival.sequence,
-            "model": facts.model,
             "recipe": facts.recipe,
             "sha256": facts.sha256,
             "size_bytes": facts.size_bytes,

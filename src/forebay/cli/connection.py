@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from collections.abc import AsyncIterator
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 CONNECT_TIMEOUT_SECONDS = 5.0
 HEALTH_TIMEOUT_SECONDS = 10.0
+KEEP_ALIVE_SECONDS = 2.0  # after a longer pause, a server may be closing the connection that is used again
 READ_TIMEOUT_SECONDS = 120.0  # far above the 20 s of a long poll
 
 
@@ -72,7 +74,9 @@ async def connect(settings: Settings) -> AsyncIterator[Connection]:
 
     from forebay.app import open_forebay
 
-    async with open_forebay(settings) as program:
+    # nobody else shares this process, so there is nobody to protect
+    alone = dataclasses.replace(settings, server=dataclasses.replace(settings.server, rate_limit=0))
+    async with open_forebay(alone) as program:
         transport = httpx.ASGITransport(app=program.asgi, raise_app_exceptions=False)
         key = settings.server.api_key
         async with _client("http://127.0.0.1:8000", key.reveal() if key else program.admin_key, transport=transport) as client:
@@ -113,7 +117,13 @@ def problem(answer: httpx.Response) -> ForebayError:
         hint=str(details.get("hint") or ""),
         status=answer.status_code,
         retryable=answer.status_code in (429, 503),
+        retry_after_seconds=_asked_pause_seconds(answer.headers.get("Retry-After")),
     )
+
+
+def _asked_pause_seconds(retry_after: str | None) -> float | None:
+    """`Retry-After` in seconds (RFC 9110, 10.2.3); this server never sends a date."""
+    return float(retry_after) if retry_after and retry_after.isascii() and retry_after.isdigit() else None
 
 
 def _client(url: str, key: str | None, *, transport: httpx.AsyncBaseTransport | None = None) -> httpx.AsyncClient:
@@ -124,6 +134,7 @@ def _client(url: str, key: str | None, *, transport: httpx.AsyncBaseTransport | 
         transport=transport,
         headers={"X-API-Key": key} if key else {},
         timeout=httpx.Timeout(READ_TIMEOUT_SECONDS, connect=CONNECT_TIMEOUT_SECONDS),
+        limits=httpx.Limits(keepalive_expiry=KEEP_ALIVE_SECONDS),
         trust_env=False,  # a proxy has no business between a command and its own machine
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import shutil
@@ -10,7 +11,7 @@ import sqlite3
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -40,21 +41,29 @@ class Finding:
     advice: str = ""
 
 
+Checks = Sequence[tuple[str, Callable[[Settings], Awaitable[Finding]]]]
+
+
 async def diagnose(settings: Settings) -> list[Finding]:
     """Run every check; one that breaks is itself a failure, and the others go on."""
+    return await _run(settings, _CHECKS)
+
+
+async def diagnose_embedder(settings: Settings) -> list[Finding]:
+    """Run the checks of the embedder, and measure its rate; takes a few seconds, and with a remote one some requests."""
+    from forebay.cli import embedder_checks
+
+    checks: Checks = (("embedder", _embedder), ("rate", embedder_checks.rate))
+    if settings.embedding.embedder_in_force == "minilm":
+        # the cache first: loading the model makes it
+        processor = functools.partial(embedder_checks.processor, environment=dict(os.environ))
+        local = (("model cache", embedder_checks.model_cache), checks[0], ("processor", processor))
+        checks = (*local, checks[1])
+    return await _run(settings, checks)
+
+
+async def _run(settings: Settings, checks: Checks) -> list[Finding]:
     findings = []
-    checks: list[tuple[str, Callable[[Settings], Awaitable[Finding]]]] = [
-        ("Python", _python),
-        ("SQLite", _sqlite),
-        ("data directory", _data_directory),
-        ("file system", _file_system),
-        ("disk", _free_space),
-        ("fdatasync", _sync_rate),
-        ("embedder", _embedder),
-        ("parser", _parser),
-        ("port", _port),
-        ("watches", _watches),
-    ]
     for name, check in checks:
         try:
             findings.append(await check(settings))
@@ -248,3 +257,17 @@ def _file_system_type(path: Path) -> str:
     resolved = path.resolve()
     holding = [mount for mount in mounts if resolved.is_relative_to(mount[1].encode().decode("unicode_escape"))]
     return max(holding, key=lambda mount: len(mount[1]), default=["", "", ""])[2]
+
+
+_CHECKS: Checks = (
+    ("Python", _python),
+    ("SQLite", _sqlite),
+    ("data directory", _data_directory),
+    ("file system", _file_system),
+    ("disk", _free_space),
+    ("fdatasync", _sync_rate),
+    ("embedder", _embedder),
+    ("parser", _parser),
+    ("port", _port),
+    ("watches", _watches),
+)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from forebay.cli.execution import FAILED, run
@@ -11,14 +13,21 @@ from forebay.cli.output import print_json, styled, visible
 MARKS = {"ok": ("ok  ", "32"), "warn": ("warn", "33"), "fail": ("FAIL", "1;31")}
 
 
-def doctor(as_json: AsJson = False, data_dir: DataDirectory = None) -> None:
+def doctor(
+    embedder: Annotated[
+        bool, typer.Option("--embedder", help="Look at the embedder alone, and measure how many texts it does a second.")
+    ] = False,
+    as_json: AsJson = False,
+    data_dir: DataDirectory = None,
+) -> None:
     """Check whether this machine can run Forebay.
 
     Python, SQLite, data directory, disk, embedder, parser, port and watch limits. Exit status 1 when a check fails.
     """
-    from forebay.cli.diagnosis import diagnose
+    from forebay.cli.diagnosis import diagnose, diagnose_embedder
 
-    findings = run(diagnose(settings_with(data_dir=data_dir)))
+    settings = settings_with(data_dir=data_dir)
+    findings = run(diagnose_embedder(settings) if embedder else diagnose(settings))
     failed = [finding for finding in findings if finding.state == "fail"]
     if as_json:
         keys = ("name", "state", "detail", "advice")

@@ -11,6 +11,8 @@ from forebay.cli.connection import Connection, connect
 from forebay.cli.execution import run
 from forebay.cli.options import AsJson, DataDirectory, Project, settings_with
 from forebay.cli.output import bold, dim, print_facts, print_json, print_table, size_text, visible
+from forebay.cli.put import costs_text
+from forebay.cli.search import place_of
 from forebay.errors import ForebayError
 from forebay.settings import Settings
 from forebay.values.reasons import REASONS
@@ -174,14 +176,16 @@ def _field_facts(fields: list[dict[str, Any]]) -> list[tuple[str, str]]:
 
 
 def _details(data: dict[str, Any]) -> str:
-    return visible("  ".join(f"{name}={value}" for name, value in data.items() if value not in (None, "", [], {})))
+    told = {name: f"({costs_text(value)})" if name == "costs" else value for name, value in data.items() if value not in (None, "", [], {})}
+    return visible("  ".join(f"{name}={value}" for name, value in told.items()))
 
 
 def _print_chunks(chunks: list[dict[str, Any]]) -> None:
     for chunk in chunks:
         first, last = chunk["lines"]
         symbol = f"  {visible(chunk['symbol'])}" if chunk.get("symbol") else ""
-        print(bold(f"chunk {chunk['ordinal']}  lines {first}-{last}") + dim(symbol))
+        place = f"  {visible(place_of(chunk['location']))}" if chunk.get("location") else ""
+        print(bold(f"chunk {chunk['ordinal']}  lines {first}-{last}{place}") + dim(symbol))
         print(visible(chunk["text"], keep_newlines=True))
         print()
     if not chunks:

@@ -44,10 +44,28 @@ class Tally:
         return " · ".join(part for part in parts if part)
 
 
-class Progress(Protocol):
-    """Somewhere to show a tally."""
+class Amount(Protocol):
+    """How much there is to do, and how much is done."""
 
-    def show(self, tally: Tally) -> None:
+    @property
+    def total(self) -> int:
+        """All of it."""
+        ...
+
+    @property
+    def done(self) -> int:
+        """What needs nothing any more."""
+        ...
+
+    def describe(self, elapsed_seconds: float) -> str:
+        """One line of it."""
+        ...
+
+
+class Progress(Protocol):
+    """Somewhere to show how far the work is."""
+
+    def show(self, tally: Amount) -> None:
         """Show how far the work is; cheap enough to be called at every step."""
         ...
 
@@ -59,7 +77,7 @@ class _Lines:
         self._started = self._last = time.perf_counter()
         self._shown = ""
 
-    def show(self, tally: Tally) -> None:
+    def show(self, tally: Amount) -> None:
         now = time.perf_counter()
         line = tally.describe(now - self._started)
         if now - self._last >= LINE_INTERVAL_SECONDS and line != self._shown:
@@ -81,7 +99,7 @@ def progress() -> Iterator[Progress]:
     bar = Bar(BarColumn(bar_width=24), TextColumn("{task.description}"), console=Console(stderr=True), transient=True)
 
     class _Bar:
-        def show(self, tally: Tally) -> None:
+        def show(self, tally: Amount) -> None:
             bar.update(task, total=max(1, tally.total), completed=tally.done, description=tally.describe(time.perf_counter() - started))
 
     with bar:

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, BinaryIO
@@ -20,12 +20,13 @@ from forebay.cli.options import AsJson, DataDirectory, Project, settings_with
 from forebay.cli.output import bold, counted, duration_text, print_json, print_table, visible
 from forebay.cli.progress import Progress, Tally, progress
 from forebay.errors import ForebayError
+from forebay.pipeline.embedders.costs import sum_of_costs
 from forebay.settings import Settings
 from forebay.values.reasons import REASONS
 
 CONCURRENCY = 8
-TRIES = 12  # of one upload, when the server asks to come back later
-LONGEST_PAUSE_SECONDS = 30.0
+PATIENCE_SECONDS = 1800.0  # how long one file waits for a server that asks to come back later
+LONGEST_PAUSE_SECONDS = 60.0
 LONG_POLL_SECONDS = 20
 POLL_PAUSE_SECONDS = 0.1  # a server that stops answers at once
 READ_BYTES = 1 << 18
@@ -48,6 +49,7 @@ class Outcome:
     excluded: int = 0
     sent: int = 0
     received: int = 0  # stored, and not waited for
+    costs: dict[str, float] = field(default_factory=dict)  # of a remote embedder
     documents: list[dict[str, Any]] = field(default_factory=list)  # as the API describes them; failed uploads look alike
     started: float = field(default_factory=time.perf_counter)
 
@@ -55,6 +57,7 @@ class Outcome:
         """Count what became of one file."""
         self.documents.append(document)
         self.tally.chunks += int(document.get("chunk_count") or 0)
+        self.costs = sum_of_costs([self.costs, costs_of(document)])
         match document["status"]:
             case "skipped":
                 self.tally.skipped += 1
@@ -77,7 +80,7 @@ class Outcome:
             "excluded": self.excluded,
             "chunks": self.tally.chunks,
             "seconds": round(time.perf_counter() - self.started, 3),
-        }
+        } | ({"costs": self.costs} if self.costs else {})
 
 
 def put(
@@ -210,16 +213,31 @@ async def _send_all(
 
 async def _send(connection: Connection, upload: Upload, project: str | None) -> dict[str, Any]:
     parameters = {"name": upload.name} | ({"project": project} if project else {})
-    for tried in range(1, TRIES + 1):
+
+    async def send() -> dict[str, Any]:
         with await asyncio.to_thread(upload.path.open, "rb") as stream:
             answer = await connection.send("POST", "/documents", params=parameters, content=_pieces(stream))
-        if answer.status_code not in (429, 503) or tried == TRIES:
-            break
-        await asyncio.sleep(_pause_seconds(answer.headers.get("Retry-After"), tried))
-    if answer.is_error:
-        raise problem(answer)
-    body: dict[str, Any] = answer.json()
-    return body
+        if answer.is_error:
+            raise problem(answer)
+        body: dict[str, Any] = answer.json()
+        return body
+
+    return await _patiently(send)
+
+
+async def _patiently(ask: Callable[[], Awaitable[dict[str, Any]]]) -> dict[str, Any]:
+    """The answer, however often the server asks to come back later, for half an hour."""
+    began, tried = time.perf_counter(), 0
+    while True:
+        tried += 1
+        try:
+            return await ask()
+        except ForebayError as error:
+            pause_seconds = _pause_seconds(error.retry_after_seconds, tried)
+            is_over = time.perf_counter() - began + pause_seconds > PATIENCE_SECONDS
+            if is_over or not error.retryable or error.code == "unreachable":
+                raise
+        await asyncio.sleep(pause_seconds)
 
 
 async def _pieces(stream: BinaryIO) -> AsyncIterator[bytes]:
@@ -227,16 +245,15 @@ async def _pieces(stream: BinaryIO) -> AsyncIterator[bytes]:
         yield piece
 
 
-def _pause_seconds(retry_after: str | None, tried: int) -> float:
-    """What the server asked for in seconds, else 0.5 1 2 4 ...; bounded."""
-    asked = float(retry_after) if retry_after and retry_after.isdecimal() else 0.5 * 2 ** (tried - 1)
-    return min(asked, LONGEST_PAUSE_SECONDS)
+def _pause_seconds(asked_seconds: float | None, tried: int) -> float:
+    """What the server asked for, else 0.5 1 2 4 ...; bounded."""
+    return min(0.5 * 2 ** min(tried - 1, 10) if asked_seconds is None else asked_seconds, LONGEST_PAUSE_SECONDS)
 
 
 async def _settled(connection: Connection, document_id: str, project: str | None) -> dict[str, Any]:
     parameters: dict[str, Any] = {"wait_seconds": LONG_POLL_SECONDS} | ({"project": project} if project else {})
     while True:
-        document: dict[str, Any] = await connection.body("GET", f"/documents/{document_id}", params=parameters)
+        document = await _patiently(lambda: connection.body("GET", f"/documents/{document_id}", params=parameters))
         if document["status"] in SETTLED:
             return document
         await asyncio.sleep(POLL_PAUSE_SECONDS)
@@ -261,9 +278,29 @@ def _report(outcome: Outcome) -> None:
         + f", {counted(summary['chunks'], 'chunk')} in {duration_text(summary['seconds'])}"
         + (f" ({summary['excluded']:,} excluded)" if summary["excluded"] else "")
     )
+    if outcome.costs:
+        print(f"Embedding took {costs_text(outcome.costs)}.")
     if summary["received"]:
         print("They are stored and will be indexed by the running server, or by the next `forebay up`.")
     print_unindexed(outcome.documents)
+
+
+def costs_of(document: dict[str, Any]) -> dict[str, float]:
+    """What embedding the newest arrival of a document cost, as its history has it; empty where nobody charges."""
+    arrivals = (event for event in document.get("events", ()) if event["correlation_id"] == document["correlation_id"])
+    told = [event["data"]["costs"] for event in arrivals if event["type"] == "ChunksEmbedded" and "costs" in event["data"]]
+    return dict(told[-1]) if told else {}
+
+
+def costs_text(costs: dict[str, float]) -> str:
+    """`12 requests (1 of them again), 3,400 tokens, 2.0 s of waiting, 0.0001 USD`, as far as it applies."""
+    again = f" ({costs['retries']:,} of them again)" if costs["retries"] else ""
+    words = [f"{counted(int(costs['requests']), 'request')}{again}", counted(int(costs["tokens"]), "token")]
+    if costs["waited_seconds"] >= 0.1:
+        words.append(f"{duration_text(costs['waited_seconds'])} of waiting")
+    if "usd" in costs:
+        words.append(f"{costs['usd']:.4g} USD")
+    return ", ".join(words)
 
 
 def print_unindexed(documents: Sequence[dict[str, Any]]) -> None:

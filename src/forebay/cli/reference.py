@@ -26,6 +26,7 @@ GROUP_TITLES = {
     "embedding": "Embedding",
     "engine": "Durable engine",
     "database": "Database",
+    "telemetry": "Telemetry",
 }
 CONFIGURATION = f"""# Configuration
 
@@ -44,7 +45,7 @@ SPLIT = {"code": "on syntax", "markdown": "at headings", "text": "at blank lines
 CITED = {
     "pdf": "lines, page",
     "slides": "lines, slide",
-    "spreadsheet": "lines, sheet and rows",
+    "spreadsheet": "lines, sheet and cell range",
     "notebook": "lines, cells, headings",
 }
 FORMATS_PAGE = f"""# Formats
@@ -57,7 +58,7 @@ as `text/...`; a suffix counts more than a declared type. The content has to agr
 `archive_bomb`. `MAX_BLOB_MB` limits the size of a file, whatever its format.
 
 A citation has the lines and the characters of the text that was read, and beside them what a person can look up in the program that
-opens the file: `report.pdf:10-14 page 3`, `sales.xlsx:2-9 Sales rows 1-8`, `notes.md:4-9 Guide > Install`. For code it has the symbol
+opens the file: `report.pdf:10-14 page 3`, `sales.xlsx:2-9 Sales!A1:D8`, `notes.md:4-9 Guide > Install`. For code it has the symbol
 where that can be told: in Python and JavaScript. No passage spans two pages, slides or sheets.
 
 Text comes in UTF-8, in UTF-16 and UTF-32 with a byte order mark, or in a legacy encoding that is declared (HTTP `charset`, HTML `meta`,
@@ -151,6 +152,8 @@ def _recognised(format: Format) -> str:
 def _cited(format: Format) -> str:
     if format.name in ("python", "javascript"):
         return "lines, symbol"
+    if format.name in ("csv", "ods"):
+        return "lines, cell range" if format.name == "csv" else CITED["spreadsheet"]
     return CITED.get(format.reader, "lines, headings" if format.chunker == "markdown" else "lines")
 
 

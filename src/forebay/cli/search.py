@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Annotated, Any, Literal
@@ -36,7 +38,7 @@ def search(
     """Find passages, with citations.
 
     A citation is the document's name with the first and the last line, name:first-last, and where the file has them the
-    page, slide, sheet and rows, cells or headings.
+    page, slide, sheet and cell range (Budget!A3:F17), cells or headings.
     """
     filters = {"name_prefix": name_prefix, "language": language, "content_type": content_type}
     request: dict[str, Any] = {"query": query, "k": k, "mode": mode}
@@ -48,6 +50,8 @@ def search(
     if as_json:
         print_json(body)
         return
+    if body.get("warning"):  # an older server sends none
+        print(styled(f"Note: {visible(body['warning'])}", "33"), file=sys.stderr)
     if not body["hits"]:
         print("Nothing found; `forebay documents list` shows what there is to find.")
     for number, hit in enumerate(body["hits"], 1):
@@ -100,14 +104,27 @@ def citation(hit: dict[str, Any]) -> str:
 
 
 def place_of(location: dict[str, Any]) -> str:
-    """Where to look in the program that opens the file: `page 3`, `Sales rows 2-9`, `Guide > Install`."""
+    """Where to look in the program that opens the file: `page 3`, `Sales!A2:D9`, `Guide > Install`."""
     words = [f"{name} {location[name]}" for name in ("page", "slide") if name in location]
-    if "sheet" in location:
+    if "cell_range" in location:
+        words.append(_cell_range(location))
+    elif "sheet" in location:
         words.append(str(location["sheet"]))
-    words += [_range(name, *location[name]) for name in ("rows", "cells") if name in location]
+    numbered = ("cells",) if "cell_range" in location else ("rows", "cells")
+    words += [_range(name, *location[name]) for name in numbered if name in location]
     if "headings" in location:
         words.append(" > ".join(location["headings"]))
     return " ".join(words)
+
+
+def _cell_range(location: dict[str, Any]) -> str:
+    """As a spreadsheet program takes it for a place to go to: `Budget!A3:F17`, `'Sales 2024'!A1`, `A3:F17` of an only sheet."""
+    if "sheet" not in location:
+        return str(location["cell_range"])
+    sheet = str(location["sheet"])
+    if not re.fullmatch(r"[^\W\d]\w*", sheet):
+        sheet = "'" + sheet.replace("'", "''") + "'"
+    return f"{sheet}!{location['cell_range']}"
 
 
 def _range(name: str, first: int, last: int) -> str:

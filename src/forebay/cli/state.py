@@ -27,7 +27,7 @@ def show_state() -> None:
         )
         return
     try:
-        server, summary = run(_look(settings))
+        server, summary, index = run(_look(settings))
     except ForebayError as error:
         print_facts([("data directory", visible(str(data_dir))), ("state", visible(error.message))])
         _next_steps(("forebay doctor", "find out what is wrong"))
@@ -37,6 +37,8 @@ def show_state() -> None:
     facts.append(("arrivals", f"{summary['arrivals']:,}, {summary['in_flight']:,} of them in work"))
     facts.append(("outcomes", ", ".join(f"{count:,} {name}" for name, count in summary["outcomes"].items() if count) or "none yet"))
     facts.append(("searchable", f"{summary['chunks']:,} chunks"))
+    if index["message"]:
+        facts.append(("index", visible(index["message"])))
     print_facts(facts)
     steps = [] if server else [("forebay up", "run the server, the watched folders and the pipeline")]
     if not summary["arrivals"]:
@@ -48,10 +50,10 @@ def show_state() -> None:
     _next_steps(*steps)
 
 
-async def _look(settings: Settings) -> tuple[str | None, dict[str, Any]]:
+async def _look(settings: Settings) -> tuple[str | None, dict[str, Any], dict[str, Any]]:
     async with connect(settings) as connection:
         server = str(connection.client.base_url) if connection.place == "server" else None
-        return server, await connection.body("GET", "/documents/summary")
+        return server, await connection.body("GET", "/documents/summary"), await connection.body("GET", "/reindex")
 
 
 def _next_steps(*steps: tuple[str, str]) -> None:

@@ -5,12 +5,15 @@ from forebay.durable.client import DurableClient, OrchestrationStatus
 from forebay.durable.context import OrchestrationContext
 from forebay.durable.engine import DurableEngine, EngineLimits
 from forebay.durable.failures import ActivityFailed, Failure
+from forebay.durable.limits import Concurrency
 from forebay.durable.registry import Registry
 from forebay.durable.retries import RetryOptions
+from forebay.durable.rooms import RoomState
 from forebay.durable.tasks import Task
 
 __all__ = [
     "ActivityFailed",
+    "Concurrency",
     "DurableClient",
     "DurableEngine",
     "EngineLimits",
@@ -19,6 +22,7 @@ __all__ = [
     "OrchestrationStatus",
     "Registry",
     "RetryOptions",
+    "RoomState",
     "Task",
     "journal",
 ]

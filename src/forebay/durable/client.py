@@ -36,14 +36,17 @@ class DurableClient:
     def __init__(self, engine: DurableEngine) -> None:
         self._engine = engine
 
-    async def start_new(self, orchestration_function_name: str, instance_id: str | None = None, client_input: Any = None) -> str:
+    async def start_new(
+        self, orchestration_function_name: str, instance_id: str | None = None, client_input: Any = None, *, lane: str = ""
+    ) -> str:
         """Start an instance and return its id once it is durable; without an id one is made up.
 
-        Starting the same instance again changes nothing. Raises `ForebayError`: `orchestrator_not_found`,
+        Starting the same instance again changes nothing. Lanes take turns where activities have a limit: instances of one lane
+        share its turns, however many there are. Raises `ForebayError`: `orchestrator_not_found`,
         `instance_exists` (the id with another orchestrator or input), `payload_too_large`, `database_unavailable`.
         """
         instance_id = instance_id or self._engine.new_id()
-        await self._engine.start_instance(orchestration_function_name, instance_id, client_input)
+        await self._engine.start_instance(orchestration_function_name, instance_id, client_input, lane=lane)
         return instance_id
 
     async def get_status(self, instance_id: str) -> OrchestrationStatus | None:

@@ -18,6 +18,7 @@ from forebay.durable.executor import Executor, record
 from forebay.durable.failures import Failure, NonDeterministicError
 from forebay.durable.journal import End, Fact, History, InstanceRow
 from forebay.durable.registry import Registry
+from forebay.durable.rooms import RoomState
 from forebay.durable.run import Attempts, Run, replay
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
@@ -100,7 +101,7 @@ class DurableEngine:
 
     # -- starting and waiting -------------------------------------------------------------------------------------
 
-    async def start_instance(self, name: str, instance_id: str, value: Any) -> InstanceRow:
+    async def start_instance(self, name: str, instance_id: str, value: Any, *, lane: str = "") -> InstanceRow:
         """Record an instance and run it; starting the same one again changes nothing.
 
         Raises `ForebayError`: `payload_too_large`, `instance_exists` when the id belongs to another start.
@@ -112,7 +113,7 @@ class DurableEngine:
             )
         input_json = self._executor.encode(value, f"the input of instance {instance_id}").decode()
         try:
-            row, is_new = await self.database.writer.submit(lambda tx: journal.insert_instance(tx, instance_id, name, input_json))
+            row, is_new = await self.database.writer.submit(lambda tx: journal.insert_instance(tx, instance_id, name, input_json, lane))
         except asyncio.CancelledError:
             # the instance is recorded all the same, and nobody else would notice it
             self._spawn(self._catch_up())
@@ -171,6 +172,10 @@ class DurableEngine:
     async def load(self, instance_id: str) -> InstanceRow | None:
         """What the journal says of an instance."""
         return await self.database.readers.run(lambda connection: journal.load_instance(connection, instance_id))
+
+    def rooms(self) -> list[RoomState]:
+        """The activities whose calls are limited: the limit in force, and which instances wait for a place since when."""
+        return self._executor.rooms()
 
     def waits_for(self, instance_id: str) -> str | None:
         """Why a held instance does not move, in words."""

@@ -11,7 +11,9 @@ from forebay.database import Transaction, Writer
 from forebay.durable.driver import Scheduled
 from forebay.durable.failures import Failure
 from forebay.durable.journal import Fact, FactKind, append_fact, to_json
+from forebay.durable.limits import limit_of
 from forebay.durable.registry import Activity, Registry, TransactionalActivity
+from forebay.durable.rooms import Room, RoomState
 from forebay.durable.run import Attempts, Run
 from forebay.effects import Clock
 from forebay.errors import ForebayError
@@ -26,11 +28,16 @@ class Executor:
         self._writer = writer
         self._clock = clock
         self._payload_bytes = payload_bytes
-        self._rooms: dict[str, asyncio.Semaphore] = {}
+        self._rooms: dict[str, Room] = {}
 
     def is_transactional(self, name: str) -> bool:
         """Whether the writer runs this activity."""
         return isinstance(self._activities.get(name), TransactionalActivity)
+
+    def rooms(self) -> list[RoomState]:
+        """The activities with a limit: which it is, and what waits."""
+        limited = [each for each in self._activities.values() if isinstance(each, Activity) and each.concurrency is not None]
+        return [room.snapshot() for room in map(self._room, limited) if room is not None]
 
     def now_us(self) -> int:
         """The wall time in microseconds."""
@@ -60,7 +67,7 @@ class Executor:
             await self._rest(scheduled, attempts)
         while True:
             try:
-                payload = await self._call(activity, scheduled)
+                payload = await self._call(activity, run, scheduled)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # also a panic of an extension, which is no `Exception`
@@ -120,17 +127,23 @@ class Executor:
         await self._clock.sleep(delay_seconds)
         return None
 
-    async def _call(self, activity: Activity, scheduled: Scheduled) -> str:
+    async def _call(self, activity: Activity, run: Run, scheduled: Scheduled) -> str:
         value = self._input(scheduled)
-        if activity.concurrency is None:
+        room = self._room(activity)
+        if room is None:
             result = await self._within_timeout(activity, value)
         else:
-            room = self._rooms.get(activity.name)
-            if room is None:
-                room = self._rooms[activity.name] = asyncio.Semaphore(activity.concurrency)
-            async with room:
+            async with room.place(run.row.lane, run.row.id):
                 result = await self._within_timeout(activity, value)
         return self.encode(result, f"the result of {activity.name}").decode()
+
+    def _room(self, activity: Activity) -> Room | None:
+        if activity.concurrency is None:
+            return None
+        room = self._rooms.get(activity.name)
+        if room is None:
+            room = self._rooms[activity.name] = Room(activity.name, limit_of(activity.concurrency), self._clock)
+        return room
 
     async def _within_timeout(self, activity: Activity, value: Any) -> Any:
         timeout = asyncio.timeout(activity.timeout_seconds)

@@ -51,22 +51,23 @@ class InstanceRow:
     output_json: str | None
     created_at: int
     updated_at: int
+    lane: str
 
 
-_INSTANCE_COLUMNS = "key, id, name, status, input, output, created_at, updated_at"
+_INSTANCE_COLUMNS = "key, id, name, status, input, output, created_at, updated_at, lane"
 
 
-def insert_instance(tx: Transaction, instance_id: str, name: str, input_json: str) -> tuple[InstanceRow, bool]:
+def insert_instance(tx: Transaction, instance_id: str, name: str, input_json: str, lane: str) -> tuple[InstanceRow, bool]:
     """Record the start of an instance; the second value is False when the id was taken already."""
     inserted = tx.execute(
-        "INSERT INTO instances (id, name, status, input, created_at, updated_at) VALUES (?, ?, 'Running', ?, ?, ?)"
+        "INSERT INTO instances (id, name, status, input, lane, created_at, updated_at) VALUES (?, ?, 'Running', ?, ?, ?, ?)"
         " ON CONFLICT (id) DO NOTHING",
-        (instance_id, name, input_json, tx.now_us, tx.now_us),
+        (instance_id, name, input_json, lane, tx.now_us, tx.now_us),
     )
     if inserted.rowcount == 1:
         key = inserted.lastrowid
         assert key is not None
-        return InstanceRow(key, instance_id, name, "Running", input_json, None, tx.now_us, tx.now_us), True
+        return InstanceRow(key, instance_id, name, "Running", input_json, None, tx.now_us, tx.now_us, lane), True
     row = load_instance(tx.connection, instance_id)
     assert row is not None
     return row, False

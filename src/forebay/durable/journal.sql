@@ -4,6 +4,7 @@ CREATE TABLE instances (
   name TEXT NOT NULL,
   status TEXT NOT NULL,               -- Running, Completed, Failed
   input TEXT NOT NULL,
+  lane TEXT NOT NULL,                 -- what it takes turns with others for, where activities have a limit
   output TEXT,                        -- the output, or the failure
   created_at INTEGER NOT NULL,        -- microseconds since the epoch
   updated_at INTEGER NOT NULL

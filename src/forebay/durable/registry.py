@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from forebay.database.transaction import Transaction
 from forebay.durable.context import OrchestrationContext
+from forebay.durable.limits import Concurrency, limit_of
 from forebay.durable.tasks import Task
 
 OrchestratorFunction = Callable[[OrchestrationContext], Generator[Task, Any, Any]]
@@ -26,7 +27,7 @@ class Activity:
 
     name: str
     function: ActivityFunction
-    concurrency: int | None  # how many run at once in this engine; None: no limit of its own
+    concurrency: Concurrency | None  # how many run at once in this engine; None: no limit of its own
     timeout_seconds: float
 
 
@@ -56,17 +57,23 @@ class Registry:
 
     @overload
     def activity(
-        self, *, concurrency: int | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+        self, *, concurrency: Concurrency | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
     ) -> Callable[[AnyActivity], AnyActivity]: ...
 
     def activity(
         self,
         function: AnyActivity | None = None,
         *,
-        concurrency: int | None = None,
+        concurrency: Concurrency | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
     ) -> AnyActivity | Callable[[AnyActivity], AnyActivity]:
-        """Register an `async def` activity; works bare or called."""
+        """Register an `async def` activity; works bare or called.
+
+        `concurrency` is how many run at once: a number, or `(lowest, highest)` for a limit that adapts to load between the two.
+        Raises `ValueError` when no call could ever run, or the bounds are the wrong way round.
+        """
+        if concurrency is not None:
+            limit_of(concurrency)  # refused here, and not at the first call
 
         def register(function: AnyActivity) -> AnyActivity:
             name = function.__name__

@@ -5,10 +5,11 @@ from __future__ import annotations
 import contextlib
 import errno
 import logging
-from collections.abc import Callable, Iterator, Set
+from collections.abc import Callable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal, NamedTuple, TypeAlias
 
 from forebay.effects import Files, FileStat
@@ -35,7 +36,8 @@ class ScanEntry(NamedTuple):
 class Scan:
     """All that is in a watched folder at about one time."""
 
-    entries: list[ScanEntry]  # in byte order of their names
+    entries: list[ScanEntry]  # in byte order of their names; not those that are as the catalog knows them
+    absent: Set[str]  # those names that the catalog knows and nothing has
     excluded_count: int  # files; an excluded directory counts as one
     unknown_prefixes: list[str]  # of the names below folders that could not be listed
     root_inode: int
@@ -49,11 +51,15 @@ def scan_source(
     root: Path,
     excludes: Excludes,
     *,
+    known: Mapping[str, str | None] = MappingProxyType({}),
     only: Set[str] | None = None,
     follows_symlinks: bool = True,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> Scan:
     """List a watched folder, or `only` the given names (none of them ends in `/`) and what is below them. Blocks.
+
+    `known` gives the ETags that the catalog has of some names: a file that has the same is no entry, and costs little more
+    than looking at it.
 
     One bad entry is an entry with its problem: a directory that cannot be listed is *unreadable* under its own name (what
     is below it is unknown, not gone). A directory symlink is never entered: it counts as excluded when it leads to a place
@@ -65,7 +71,7 @@ def scan_source(
     try:
         resolved = files.resolve(root)
         before = files.stat(resolved)
-        walk = _Walk(files, resolved, before, excludes, only=only, follows_symlinks=follows_symlinks, should_stop=should_stop)
+        walk = _Walk(files, resolved, before, excludes, known=known, only=only, follows_symlinks=follows_symlinks, should_stop=should_stop)
         walk.run()
         after = files.stat(resolved)
     except (OSError, RuntimeError) as error:
@@ -75,10 +81,16 @@ def scan_source(
     walk.entries.sort(key=itemgetter(0))  # for UTF-8 the order of code points is that of bytes
     return Scan(
         entries=walk.entries,
+        absent=walk.absent.keys() - {printable(entry.name) for entry in walk.entries if entry.problem is not None},
         excluded_count=walk.excluded_count,
         unknown_prefixes=walk.unknown_prefixes,
         root_inode=before.inode,
     )
+
+
+def printable(name: str) -> str:
+    r"""A file name as text that can be stored: bytes that are not UTF-8 show as `\xNN`."""
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def read_source_file(files: Files, root: Path, name: str, *, limit_bytes: int) -> tuple[bytes, FileStat]:
@@ -121,11 +133,13 @@ class _Walk:
         root_stat: FileStat,
         excludes: Excludes,
         *,
+        known: Mapping[str, str | None],
         only: Set[str] | None,
         follows_symlinks: bool,
         should_stop: Callable[[], bool],
     ) -> None:
         self.entries: list[ScanEntry] = []
+        self.absent = dict(known)
         self.unknown_prefixes: list[str] = []
         self._should_stop = should_stop
         self.excluded_count = 0
@@ -171,25 +185,26 @@ class _Walk:
         return found
 
     def _visit(self, directory: Path, scope: Scope, found: list[tuple[str, FileStat]]) -> None:
-        prefix = scope.prefix
+        prefix, absent = scope.prefix, self.absent
         touched = self._excludes.touched(scope, [name for name, _ in found])
         wanted = self._wanted.get(prefix) if self._wanted is not None else None
         for name, stat in found:
             if wanted is not None and name not in wanted:
                 continue
-            kind = stat.kind
+            kind, path = stat.kind, prefix + name
             if name in touched and self._excludes.is_excluded(scope, name, kind == "directory"):
                 self.excluded_count += 1
             elif not name.isascii() and not _is_utf8(name):
-                self.entries.append(ScanEntry(prefix + name, stat, "name_not_utf8"))
+                self.entries.append(ScanEntry(path, stat, "name_not_utf8"))
             elif kind == "file":
-                self.entries.append(ScanEntry(prefix + name, stat))
+                if absent.pop(path, None) != stat.etag:
+                    self.entries.append(ScanEntry(path, stat))
             elif kind == "directory":
                 self._waiting.append((directory / name, stat, self._excludes.below(scope, name)))
             elif kind == "symlink":
-                self._follow(directory / name, prefix + name, stat)
+                self._follow(directory / name, path, stat)
             else:
-                self.entries.append(ScanEntry(prefix + name, stat, "not_a_file"))
+                self.entries.append(ScanEntry(path, stat, "not_a_file"))
 
     def _follow(self, link: Path, name: str, link_stat: FileStat) -> None:
         try:
@@ -207,8 +222,10 @@ class _Walk:
         # a link of another name must not lead to a secret
         if stat.kind == "directory" or self._excludes.is_explicitly_excluded(target.relative_to(self._root).as_posix()):
             self.excluded_count += 1
-        else:
-            self.entries.append(ScanEntry(name, stat, None if stat.kind == "file" else "not_a_file"))
+        elif stat.kind != "file":
+            self.entries.append(ScanEntry(name, stat, "not_a_file"))
+        elif self.absent.pop(name, None) != stat.etag:
+            self.entries.append(ScanEntry(name, stat))
 
     def _with_gitignore(self, directory: Path, scope: Scope, found: list[tuple[str, FileStat]]) -> Scope:
         """Rules that cannot be read raise `OSError`: indexing what they exclude would be worse than to wait."""

@@ -1,4 +1,4 @@
-"""Zip containers (DOCX, XLSX, PPTX, ODT) looked through before a parser opens them."""
+"""Zip containers (DOCX, XLSX, PPTX, ODT, ODS) looked through before a parser opens them."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ _PACKAGES = {
     "xlsx": ("an XLSX", "xl/workbook.xml", "a workbook"),
     "pptx": ("a PPTX", "ppt/presentation.xml", "a presentation"),
     "odt": ("an ODT", "content.xml", "an OpenDocument text"),
+    "ods": ("an ODS", "content.xml", "an OpenDocument spreadsheet"),
 }
+_ODF_KINDS = {"odt": "application/vnd.oasis.opendocument.text", "ods": "application/vnd.oasis.opendocument.spreadsheet"}
 _ODF_MANIFEST, _ODF_MANIFEST_LIMIT_BYTES = "META-INF/manifest.xml", 4 * 1024 * 1024
 
 
 def check_package(format_name: str, data: bytes) -> None:
     """Check that the bytes are an unencrypted document of the format and of bearable size, without trusting its directory.
 
-    `format_name` is one of `docx`, `xlsx`, `pptx` and `odt`.
+    `format_name` is one of `docx`, `xlsx`, `pptx`, `odt` and `ods`.
     Raises `Refused`: `content_mismatch`, `encrypted`, `corrupt` or `archive_bomb`.
     """
     expected, needed, content = _PACKAGES[format_name]
@@ -49,7 +51,7 @@ def check_package(format_name: str, data: bytes) -> None:
     except (zipfile.BadZipFile, NotImplementedError, ValueError, OverflowError, struct.error, UnicodeError) as error:
         raise Refused("corrupt", f"expected {expected}, got a zip archive that cannot be opened: {error}") from error
     names = {member.filename for member in members}
-    marker = "mimetype" if format_name == "odt" else "[Content_Types].xml"
+    marker = "mimetype" if format_name in _ODF_KINDS else "[Content_Types].xml"
     if marker not in names or not any(name.startswith(needed) for name in names):
         raise Refused("content_mismatch", f"expected {expected}, got a zip archive without {content} in it")
     if any(member.flag_bits & 1 for member in members):
@@ -62,11 +64,11 @@ def check_package(format_name: str, data: bytes) -> None:
     for member in members:
         inflated += _inflated_bytes(data, member, limit - inflated)
         _refuse_over(limit, inflated)
-    if format_name == "odt":
-        _check_odt(data, expected)
+    if format_name in _ODF_KINDS:
+        _check_opendocument(data, expected, _ODF_KINDS[format_name])
 
 
-def _check_odt(data: bytes, expected: str) -> None:
+def _check_opendocument(data: bytes, expected: str, expected_kind: str) -> None:
     """OpenDocument has one container for all its kinds, and says in a list what is encrypted."""
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
@@ -77,7 +79,7 @@ def _check_odt(data: bytes, expected: str) -> None:
                     manifest = member.read(_ODF_MANIFEST_LIMIT_BYTES)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError, ValueError) as error:
         raise Refused("corrupt", f"expected {expected} whose members can be read: {error}"[:300]) from error
-    if not kind.startswith("application/vnd.oasis.opendocument.text"):
+    if not kind.startswith(expected_kind):
         raise Refused("content_mismatch", f"expected {expected}, got {kind[:80]!r}")
     if b"encryption-data" in manifest:
         raise Refused("encrypted", f"expected {expected} that opens without a password, got encrypted members")

@@ -150,6 +150,15 @@ FORMATS: tuple[Format, ...] = (
         lost="formulas, number formats (0.25, not 25 %), comments, charts, pictures, macros; empty rows leave no line",
     ),
     Format(
+        name="ods",
+        suffixes=(".ods",),
+        content_types=("application/vnd.oasis.opendocument.spreadsheet",),
+        reader="opendocument",
+        is_binary=True,
+        kept="every sheet by name, also hidden ones; rows by line and cells by tab; dates in ISO form; the last results of formulas",
+        lost="formulas, number formats (0.25, not 25 %), remarks, charts, pictures, macros; empty rows leave no line",
+    ),
+    Format(
         name="pptx",
         suffixes=(".pptx", ".pptm"),
         content_types=(f"{_OFFICE}.presentationml.presentation",),

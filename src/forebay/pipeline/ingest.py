@@ -6,6 +6,7 @@ from collections.abc import Generator
 from typing import Any
 
 from forebay.durable import ActivityFailed, OrchestrationContext, Registry, RetryOptions, Task
+from forebay.pipeline.embedders.costs import sum_of_costs
 from forebay.values.blob import FAILED, PROCESSED
 
 ORCHESTRATION = "ingest_document"
@@ -39,19 +40,21 @@ def register_ingest(registry: Registry, retry: RetryOptions) -> None:
             {"version": read["version"], "first": first, "last": min(first + SLICE_CHUNKS, read["chunk_count"]) - 1}
             for first in range(0, read["chunk_count"], SLICE_CHUNKS)
         ]
-        if read["missing_count"]:
-            yield context.task_all([context.call_activity_with_retry("embed", retry, each) for each in slices])
-        return (
-            yield context.call_activity_with_retry(
-                "persist",
-                retry,
-                {
-                    "arrival": sequence,
-                    "version": read["version"],
-                    "embedded": read["missing_count"],
-                },
-            )
-        )
+        is_missing, embedded_count = read["missing_count"] > 0, 0
+        costs: dict[str, float] = {}
+        for is_last_try in (False, False, True):
+            if is_missing:
+                done = yield context.task_all([context.call_activity_with_retry("embed", retry, each) for each in slices])
+                charged = [each for each in done if isinstance(each, dict)]  # the others asked no server
+                embedded_count += sum(each["embedded"] if isinstance(each, dict) else each for each in done)
+                costs = sum_of_costs([costs, *(each["costs"] for each in charged)])
+            written = {"arrival": sequence, "version": read["version"], "embedded": embedded_count} | ({"costs": costs} if costs else {})
+            try:
+                return (yield context.call_activity_with_retry("persist", retry, written))
+            except ActivityFailed as failed:
+                if failed.code != "embedding_incomplete" or is_last_try:
+                    raise
+            is_missing = True  # searches have gone over to another model meanwhile
 
     def _give_up(context: OrchestrationContext, sequence: int, failed: ActivityFailed) -> Steps:
         if failed.code == "source_changed":

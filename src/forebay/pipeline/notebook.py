@@ -60,7 +60,8 @@ def _language(notebook: Any) -> str:
 def _shown(cell: dict[str, Any], language: str) -> Iterator[str]:
     source = _text(cell.get("source", cell.get("input")))
     if cell.get("cell_type") == "heading":  # format 3
-        yield "#" * int(cell.get("level") or 1) + " " + source
+        level = cell.get("level")
+        yield "#" * (min(max(level, 1), 6) if isinstance(level, int) else 1) + " " + source
     elif cell.get("cell_type") != "code":
         yield source
     else:

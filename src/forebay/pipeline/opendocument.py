@@ -28,6 +28,11 @@ def read_opendocument(data: bytes) -> DecodedText:
     return DecodedText(text="\n\n".join([*blocks, *reader.notes]), encoding=None)
 
 
+def text_of(element: Element) -> str:
+    """The paragraphs of a cell, without remarks, divided by spaces."""
+    return " ".join(block for block in _Reader().blocks(element) if block)
+
+
 class _Reader:
     def __init__(self) -> None:
         self.notes: list[str] = []
@@ -56,7 +61,7 @@ class _Reader:
 
     def _table(self, table: Element) -> str:
         rows = []
-        for row in _rows(table):
+        for row in rows_of(table):
             cells = [" ".join(" ".join(self.blocks(cell)).split()).replace("|", "\\|") for cell in row if local(cell) == "table-cell"]
             if any(cells):
                 rows.append(f"| {' | '.join(cells)} |")
@@ -88,10 +93,10 @@ class _Reader:
         return "".join(pieces)
 
 
-def _rows(table: Element) -> Iterator[Element]:
+def rows_of(table: Element) -> Iterator[Element]:
     """The rows of a table, also of its header and of groups."""
     for child in table:
         if local(child) == "table-row":
             yield child
         elif local(child).startswith("table-"):
-            yield from _rows(child)
+            yield from rows_of(child)

@@ -70,7 +70,12 @@ def parse(request: ParseRequest) -> Parsed:
         accept_unknown_text=request.accept_unknown_text,
     )
     check_content(format, request.data)
-    decoded = read_text(format, request.data, request.content_type)
+    try:
+        decoded = read_text(format, request.data, request.content_type)
+    except RecursionError as error:
+        raise Refused(
+            "corrupt", "expected parts that are nested as a person would nest them, got some that are nested far deeper"
+        ) from error
     if len(decoded.text) > request.max_text_characters:
         raise Refused("too_large", f"expected at most {request.max_text_characters:,} characters of text, got {len(decoded.text):,}")
     outline = outline_of(decoded.text, format.name)

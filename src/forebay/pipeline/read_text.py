@@ -11,13 +11,15 @@ from forebay.pipeline.formats import Format
 from forebay.pipeline.mail import read_mail
 from forebay.pipeline.notebook import notebook_to_markdown
 from forebay.pipeline.opendocument import read_opendocument
+from forebay.pipeline.opendocument_sheets import read_opendocument_sheets
+from forebay.pipeline.separated import part_of_table
 from forebay.pipeline.slides import read_slides
 from forebay.pipeline.spreadsheet import read_spreadsheet
 
 _BINARY: dict[str, Callable[[Format, bytes], DecodedText]] = {
     "document": read_document,
     "pdf": lambda _, data: read_pdf(data),
-    "opendocument": lambda _, data: read_opendocument(data),
+    "opendocument": lambda each, data: read_opendocument_sheets(data) if each.name == "ods" else read_opendocument(data),
     "spreadsheet": lambda _, data: read_spreadsheet(data),
     "slides": lambda _, data: read_slides(data),
     "mail": lambda _, data: read_mail(data),
@@ -38,4 +40,7 @@ def read_text(format: Format, data: bytes, content_type: str | None = None) -> D
     if format.reader == "notebook":
         text, parts = notebook_to_markdown(decoded.text)
         return replace(decoded, text=text, parts=parts)
+    if format.name == "csv":
+        table = part_of_table(decoded.text)
+        return decoded if table is None else replace(decoded, parts=(table,))
     return decoded

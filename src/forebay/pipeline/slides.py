@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from xml.etree.ElementTree import Element
 
+from forebay.pipeline.archives import INFLATED_LIMIT_BYTES
 from forebay.pipeline.decode import DecodedText
 from forebay.pipeline.ooxml import Package, attribute, local, relationship_of
 from forebay.pipeline.parts import joined
@@ -18,7 +19,7 @@ _REPEATED_PLACEHOLDERS = frozenset({"sldNum", "dt", "ftr", "hdr", "sldImg"})  # 
 def read_slides(data: bytes) -> DecodedText:
     """The slides in the order of the show: paragraphs by line, table cells by tab, notes last.
 
-    Raises `Refused` with `corrupt`.
+    Raises `Refused`: `corrupt`, or `archive_bomb` when repeated slides make an enormous text.
     """
     package = Package(data)
     targets = package.related(_PRESENTATION)
@@ -27,8 +28,19 @@ def read_slides(data: bytes) -> DecodedText:
     ]
     if "" in members:
         raise Refused("corrupt", "expected every slide of the presentation to have a member, got one without")
-    text, parts = joined((ChunkLocation(slide=number), _slide(package, member)) for number, member in enumerate(members, 1))
+    text, parts = joined(_slides(package, members))
     return DecodedText(text=text, encoding=None, parts=parts)
+
+
+def _slides(package: Package, members: Sequence[str]) -> Iterator[tuple[ChunkLocation, str]]:
+    """A small file can list one slide thousands of times."""
+    inflated = 0
+    for number, member in enumerate(members, 1):
+        text = _slide(package, member)
+        inflated += len(text)
+        if inflated > INFLATED_LIMIT_BYTES:
+            raise Refused("archive_bomb", f"expected at most {INFLATED_LIMIT_BYTES:,} characters of text, got more")
+        yield ChunkLocation(slide=number), text
 
 
 def _slide(package: Package, member: str) -> str:

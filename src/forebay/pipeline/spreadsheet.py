@@ -1,4 +1,4 @@
-"""Spreadsheets (XLSX) as text: a sheet's name, then its rows by line, cells by tab."""
+"""Spreadsheets of Office Open XML (XLSX) as text."""
 
 from __future__ import annotations
 
@@ -7,18 +7,15 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 from xml.etree.ElementTree import Element
 
-from forebay.pipeline.archives import INFLATED_LIMIT_BYTES
+from forebay.pipeline.cells import column_number
 from forebay.pipeline.decode import DecodedText
 from forebay.pipeline.ooxml import Package, local, relationship_of
-from forebay.pipeline.parts import Part
 from forebay.pipeline.refused import Refused
-from forebay.values.chunk import ChunkLocation
+from forebay.pipeline.sheets import Row, on_one_line, row_of, sheets_to_text
 
 _WORKBOOK = "xl/workbook.xml"
-_GAP_LIMIT_COLUMNS = 16  # what is farther apart stays in order, but gets no tab for each column between
 _DATE_FORMATS = frozenset((*range(14, 23), *range(27, 37), *range(45, 48), *range(50, 59)))  # ECMA-376 part 1, 18.8.30
 _NO_FIELDS = re.compile(r'"[^"]*"|\\.|_.|\*.|\[(?!h+\]|m+\]|s+\])[^\]]*\]|General', re.IGNORECASE)
-_SPACES = re.compile(r"[\t\r\n\v\f]+")
 
 
 def read_spreadsheet(data: bytes) -> DecodedText:
@@ -26,31 +23,8 @@ def read_spreadsheet(data: bytes) -> DecodedText:
 
     Raises `Refused`: `corrupt`, or `archive_bomb` when repeated strings make an enormous text.
     """
-    package = Package(data)
-    workbook = _Workbook(package)
-    pieces: list[str] = []
-    parts: list[Part] = []
-    position = 0
-    for name, member in workbook.sheets:
-        offsets: list[int] = []
-        numbers: list[int] = []
-        for number, line in workbook.rows(member):
-            shown = line
-            if not offsets:
-                shown = f"{name}\n{line}"
-                start = position
-            offsets.append(position)
-            numbers.append(number)
-            pieces.append(shown + "\n")
-            position += len(shown) + 1
-            if position > INFLATED_LIMIT_BYTES:
-                raise Refused("archive_bomb", f"expected at most {INFLATED_LIMIT_BYTES:,} characters of text, got more")
-        if offsets:
-            location = ChunkLocation(sheet=name)
-            parts.append(Part(start=start, location=location, unit="rows", offsets=tuple(offsets), numbers=tuple(numbers)))
-            pieces.append("\n")
-            position += 1
-    return DecodedText(text="".join(pieces).rstrip("\n"), encoding=None, parts=tuple(parts))
+    workbook = _Workbook(Package(data))
+    return sheets_to_text((name, workbook.rows(member)) for name, member in workbook.sheets)
 
 
 class _Workbook:
@@ -65,7 +39,7 @@ class _Workbook:
             if local(element) == "sheet":
                 kind, member = related.get(relationship_of(element), ("", ""))
                 if kind == "worksheet":  # not a sheet that is one chart
-                    self.sheets.append((_SPACES.sub(" ", element.get("name", "")), member))
+                    self.sheets.append((on_one_line(element.get("name", "")), member))
         self._epoch = datetime(1899, 12, 30)  # noqa: DTZ001 - times of day somewhere, as they were written
         if any(local(element) == "workbookPr" and element.get("date1904") in ("1", "true") for element in root.iter()):
             self._epoch = datetime(1904, 1, 1)  # noqa: DTZ001
@@ -73,30 +47,23 @@ class _Workbook:
         self._strings = list(self._shared_strings(members["sharedStrings"])) if "sharedStrings" in members else []
         self._date_formats = self._styles(members["styles"]) if "styles" in members else []
 
-    def rows(self, member: str) -> Iterator[tuple[int, str]]:
-        """Number and text of each row that has some."""
+    def rows(self, member: str) -> Iterator[Row]:
+        """The rows of a sheet that have some text."""
         number = 0
         for element in self._package.elements(member):
             if local(element) == "row":
                 written = element.get("r", "")
                 number = int(written) if written.isdecimal() and len(written) < 9 and int(written) > number else number + 1
-                line = self._line(element)
-                if line.strip():
-                    yield number, line
+                row = row_of(number, self._cells(element))
+                if row is not None:
+                    yield row
                 element.clear()
 
-    def _line(self, row: Element) -> str:
-        line: list[str] = []
+    def _cells(self, row: Element) -> Iterator[tuple[int, str]]:
         reached = 0  # column, from 1
-        tabs = 0
         for cell in row:
-            column = _column(cell.get("r", "")) or reached + 1
-            tabs += min(max(column - reached, 1), _GAP_LIMIT_COLUMNS) if reached else 0
-            reached = max(column, reached + 1)
-            if shown := _SPACES.sub(" ", self._shown(cell)).strip():
-                line.append("\t" * tabs + shown if line else shown)
-                tabs = 0
-        return "".join(line)
+            reached = max(column_number(cell.get("r", "")) or reached + 1, reached + 1)
+            yield reached, self._shown(cell)
 
     def _shown(self, cell: Element) -> str:
         kind = cell.get("t", "n")
@@ -104,9 +71,10 @@ class _Workbook:
             return _string(cell)
         value = next((child.text or "" for child in cell if local(child) == "v"), "")
         if kind == "s":
-            if not value.strip().isdecimal() or int(value) >= len(self._strings):
+            index = _index(value.strip())
+            if index is None or index >= len(self._strings):
                 raise Refused("corrupt", f"expected one of {len(self._strings):,} strings in a cell, got number {value[:20]!r}")
-            return self._strings[int(value)]
+            return self._strings[index]
         if kind == "b":
             return {"0": "FALSE", "1": "TRUE"}.get(value, value)
         return self._number(value, cell.get("s", "")) if kind == "n" else value
@@ -116,7 +84,8 @@ class _Workbook:
             number = float(value)
         except ValueError:
             return value
-        form = self._date_formats[int(style)] if style.isdecimal() and int(style) < len(self._date_formats) else ""
+        index = _index(style)
+        form = self._date_formats[index] if index is not None and index < len(self._date_formats) else ""
         return (_moment(self._epoch, number, form) if form else None) or f"{number:.15g}"
 
     def _shared_strings(self, member: str) -> Iterator[str]:
@@ -136,9 +105,15 @@ class _Workbook:
 def _date_fields(number: str, own: dict[str, str]) -> str:
     if number in own:
         return "".join(sorted(set(_NO_FIELDS.sub("", own[number].partition(";")[0]).lower()) & set("ymdhs")))
-    if not number.isdecimal() or int(number) not in _DATE_FORMATS:
+    index = _index(number)
+    if index not in _DATE_FORMATS:
         return ""
-    return "hms" if int(number) in (18, 19, 20, 21, 45, 46, 47) else "ymd"
+    return "hms" if index in (18, 19, 20, 21, 45, 46, 47) else "ymd"
+
+
+def _index(digits: str) -> int | None:
+    """A number that counts things of the file; None for what cannot be one. Python refuses to read thousands of digits."""
+    return int(digits) if digits.isdecimal() and len(digits) < 10 else None
 
 
 def _moment(epoch: datetime, days: float, fields: str) -> str | None:
@@ -161,13 +136,3 @@ def _string(element: Element) -> str:
     if local(element) == "t":
         return element.text or ""
     return "".join(_string(child) for child in element)
-
-
-def _column(reference: str) -> int:
-    """The number of a column from 1, from a reference such as `BC12`; 0 for none."""
-    number = 0
-    for letter in reference:
-        if not "A" <= letter <= "Z" or number > 1_000_000:
-            break
-        number = number * 26 + ord(letter) - ord("A") + 1
-    return number

@@ -1,12 +1,13 @@
-"""Where the time goes: seconds spent in each stage since the start, over all documents."""
+"""Where time and money go since the start, over all documents."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from forebay.effects import Clock
+from forebay.pipeline.embedders.costs import sum_of_costs
 
 
 class StageTimes:
@@ -15,6 +16,7 @@ class StageTimes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._seconds: defaultdict[str, float] = defaultdict(float)
+        self._costs: dict[str, float] = {}
 
     @contextmanager
     def measure(self, stage: str) -> Iterator[None]:
@@ -24,6 +26,14 @@ class StageTimes:
             yield
         finally:
             self._seconds[stage] += self._clock.monotonic() - began
+
+    def add_costs(self, costs: Mapping[str, float]) -> None:
+        """Add what embedding has cost, as `EmbeddingCosts.to_json` has it."""
+        self._costs = sum_of_costs([self._costs, costs])
+
+    def costs(self) -> dict[str, float]:
+        """What embedding documents has cost, failed tries included; empty with a local embedder."""
+        return dict(self._costs)
 
     def snapshot(self) -> dict[str, float]:
         """Seconds by stage."""

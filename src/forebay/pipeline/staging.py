@@ -8,6 +8,7 @@ from typing import Any
 
 from forebay.catalog import versions
 from forebay.catalog.events import append_event
+from forebay.catalog.models import models_in_use
 from forebay.catalog.versions import WRITE_SLICE_CHUNKS, VersionFacts
 from forebay.database import Transaction, Writer
 from forebay.pipeline.content_scan import ScanAction, count_by_kind
@@ -24,18 +25,16 @@ _SHOWN_FINDINGS = 10  # in the history; the counts are of all
 class Staging:
     """Invisible versions, until `persist` makes one current or it is discarded."""
 
-    def __init__(self, writer: Writer, model: str, recipe: str) -> None:
+    def __init__(self, writer: Writer, recipe: str) -> None:
         self._writer = writer
-        self._model = model
         self._recipe = recipe
 
     async def write(self, arrival: Arrival, parsed: Parsed, sha256: str, size_bytes: int) -> tuple[int, int]:
-        """The id of the written version, and how many of its chunks have no vector yet.
+        """The id of the written version, and how many vectors its chunks lack.
 
         One that an earlier try left must have been discarded.
         """
         facts = VersionFacts(
-            model=self._model,
             recipe=self._recipe,
             sha256=sha256,
             size_bytes=size_bytes,
@@ -100,7 +99,7 @@ class Staging:
             append_event(tx, arrival, "ContentScanned", _scan_data(parsed.findings, "warn"))
         versions.stage_fields(tx, version, parsed.fields)
         append_event(tx, arrival, "ExtractionCompleted", _extraction_data(parsed.fields))
-        return versions.count_without_vector(tx.connection, version, self._model)
+        return sum(versions.count_without_vector(tx.connection, version, model) for model in models_in_use(tx.connection))
 
 
 def _scan_data(findings: Sequence[Finding], action: ScanAction) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def register_transitions(registry: Registry) -> None:
         if overtaken is not None:
             documents.supersede(tx, arrival, overtaken)
             return _ended(arrival, "superseded", discard=True)
-        append_event(tx, arrival, "ChunksEmbedded", {"embedded": data["embedded"]})
+        append_event(tx, arrival, "ChunksEmbedded", {name: data[name] for name in ("embedded", "costs") if name in data})
         retire = documents.make_current(tx, arrival, data["version"])
         return _ended(arrival, "indexed", retire=retire)
 

@@ -10,11 +10,13 @@ import numpy as np
 
 from forebay.catalog.arrivals import arrival_of, is_container, record_arrival
 from forebay.catalog.consistency import check_tables
+from forebay.catalog.models import searched_model
 from forebay.catalog.queries import chunks_of, fields_of
 from forebay.database import Transaction
 from forebay.effects import Randomness
 from forebay.errors import ForebayError
-from forebay.pipeline.activities import Pipeline, parse_request
+from forebay.pipeline.activities import parse_request
+from forebay.pipeline.pipeline import Pipeline
 from forebay.values.arrival import Location, NewArrival
 from forebay.values.chunk import Chunk
 
@@ -81,17 +83,21 @@ def _facts(chunk: Chunk) -> tuple[Any, ...]:
 
 def _check_vectors(connection: sqlite3.Connection, pipeline: Pipeline) -> list[dict[str, Any]]:
     problems: list[dict[str, Any]] = []
+    searched = searched_model(connection)
+    if searched is None:
+        return problems
+    dimensions = pipeline.embedder(searched.id).dimensions
     rows = connection.execute(
-        "SELECT d.id, x.vector FROM documents d JOIN versions v ON v.id = d.current_version JOIN chunks c ON c.version_id = v.id"
-        " LEFT JOIN vectors x ON x.text_id = c.text_id AND x.model = v.model WHERE v.model = ?",
-        (pipeline.embedder.model_id,),
+        "SELECT d.id, x.vector FROM documents d JOIN chunks c ON c.version_id = d.current_version"
+        " LEFT JOIN vectors x ON x.text_id = c.text_id AND x.model = ?",
+        (searched.id,),
     )
     for identity, vector in rows:
         if vector is None:
             problems.append({"code": "vector_missing", "document_id": identity, "message": "a chunk has no vector"})
             continue
         values = np.frombuffer(vector, dtype="<f4")
-        if len(values) != pipeline.embedder.dimensions or abs(float(np.linalg.norm(values)) - 1) > 1e-2:
+        if len(values) != dimensions or abs(float(np.linalg.norm(values)) - 1) > 1e-2:
             problems.append(
                 {"code": "vector_damaged", "document_id": identity, "message": "a vector has another shape or length than its model gives"}
             )
@@ -115,26 +121,32 @@ async def repair_index(pipeline: Pipeline, problems: list[dict[str, Any]], rando
                 " UNION SELECT id FROM versions WHERE valid_from IS NULL)"
             )
             tx.execute("INSERT INTO chunk_search (chunk_search) VALUES ('rebuild')")
-        drop = pipeline.embedder.model_id
-        return sum(_read_again(tx, each, drop if each in without_vectors else None, random) for each in sorted(damaged))
+        return sum(_repair(tx, each, random, drops_vectors=each in without_vectors) for each in sorted(damaged))
 
     return await pipeline.database.writer.submit(unit, bulk=True)
 
 
-def _read_again(tx: Transaction, document_id: str, drop_vectors_of: str | None, random: Randomness) -> bool:
+def _repair(tx: Transaction, document_id: str, random: Randomness, *, drops_vectors: bool) -> bool:
+    row = tx.execute("SELECT current_version FROM documents WHERE id = ?", (document_id,)).fetchone()
+    if row is None or row[0] is None:
+        return False
+    # the version must not count as unchanged, nor its vectors as good
+    tx.execute("UPDATE versions SET recipe = 'damaged' WHERE id = ?", row)
+    if drops_vectors:
+        tx.execute("DELETE FROM vectors WHERE text_id IN (SELECT text_id FROM chunks WHERE version_id = ?)", row)
+    return read_again(tx, document_id, "repair", random)
+
+
+def read_again(tx: Transaction, document_id: str, actor: str, random: Randomness) -> bool:
+    """Let a searchable document arrive once more from where its bytes are; False when it is not searchable (any more)."""
     row = tx.execute(
-        "SELECT v.arrival_sequence, v.id, d.place, d.blob_name, d.etag FROM documents d JOIN versions v ON v.id = d.current_version"
+        "SELECT v.arrival_sequence, d.place, d.blob_name, d.etag FROM documents d JOIN versions v ON v.id = d.current_version"
         " WHERE d.id = ?",
         (document_id,),
     ).fetchone()
     if row is None:
         return False
-    sequence, version, place, blob_name, etag = row
-    # the version must not count as unchanged, nor its vectors as good
-    tx.execute("UPDATE versions SET recipe = 'damaged' WHERE id = ?", (version,))
-    if drop_vectors_of is not None:
-        texts = "SELECT text_id FROM chunks WHERE version_id = ?"
-        tx.execute(f"DELETE FROM vectors WHERE model = ? AND text_id IN ({texts})", (drop_vectors_of, version))
+    sequence, place, blob_name, etag = row
     before = arrival_of(tx.connection, sequence)
     again = NewArrival(
         kind="created",
@@ -144,7 +156,7 @@ def _read_again(tx: Transaction, document_id: str, drop_vectors_of: str | None, 
         location=Location(container=place if is_container(before.source) else None, name=blob_name, etag=etag),
         size_bytes=before.size_bytes,
         content_type=before.content_type,
-        actor="repair",
+        actor=actor,
         correlation_id=random.hex(16),
         event_id=random.hex(16),
     )

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from forebay.catalog.models import SearchedModel, searched_model
 from forebay.database.readers import Readers
 from forebay.errors import ForebayError
 from forebay.search.filters import SearchFilters, is_unicode
@@ -25,6 +28,7 @@ SearchMode = Literal["hybrid", "text", "vector"]
 
 HIT_COUNT_LIMIT = 1000
 QUERY_LENGTH_LIMIT = 8000  # characters
+EMBEDDING_TIMEOUT_SECONDS = 10.0  # a first use of the local model takes about one
 _CANDIDATE_COUNT = 100  # of each side, or k if that is more
 _SNAPSHOT_TRIES = 6
 
@@ -65,6 +69,11 @@ _HITS = """
 
 class QueryEmbedder(Protocol):
     """What search needs of an embedder."""
+
+    @property
+    def dimensions(self) -> int:
+        """The length of every vector."""
+        ...
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Unit vectors of `texts`, as rows."""
@@ -142,6 +151,7 @@ class SearchAnswer:
 
     hits: tuple[SearchHit, ...]
     took_ms: float
+    warning: str | None = None  # why this is less than was asked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +168,27 @@ class _Candidates:
         return dict(zip(self.chunk_ids, self.scores, strict=True))
 
 
+@dataclass(frozen=True, slots=True)
+class _Model:
+    """What searches go by at present."""
+
+    searched: SearchedModel
+    embedder: QueryEmbedder
+    index: VectorIndex
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """The query as a vector of a model."""
+
+    model: _Model
+    vector: NDArray[np.float32]
+
+
+class _ModelChanged(Exception):
+    """A signal: the index has gone over to another model; embed the query again."""
+
+
 class Search:
     """Searches the current versions of the catalog.
 
@@ -166,66 +197,104 @@ class Search:
     states give equal answers.
     """
 
-    def __init__(self, readers: Readers, embedder: QueryEmbedder, vector_index: VectorIndex) -> None:
+    def __init__(
+        self,
+        readers: Readers,
+        embedders: Mapping[str, QueryEmbedder],
+        open_index: Callable[[str, int], VectorIndex] = VectorIndex,
+    ) -> None:
+        """Search by whichever of `embedders`, by model id, the catalog says that the index goes by."""
         self._readers = readers
-        self._embedder = embedder
-        self._vector_index = vector_index
+        self._embedders = embedders
+        self._open_index = open_index
+        self._model: _Model | None = None
 
     async def search(self, request: SearchRequest) -> SearchAnswer:
         """The chunks that answer `request`.
 
-        A hybrid search whose query has no word in it (`???`) goes by vectors alone. Raises `ForebayError`
-        `embedding_failed` when the query cannot be embedded, `search_busy` when commits outran it again and again.
+        A hybrid search whose query has no word in it (`???`) goes by vectors alone, one whose query cannot be embedded by
+        words alone, with a warning. Raises `ForebayError` `embedding_failed` when the query cannot be embedded and there is
+        nothing else to go by, `search_busy` when commits outran it again and again.
         """
         started = time.perf_counter()
         words = text_query(request.query)
-        vector = (await self._embedder.embed([request.query]))[0] if request.mode != "text" else None
-        hits = await self._in_a_snapshot(lambda connection: self._hits(connection, request, words, vector))
-        return SearchAnswer(hits=hits, took_ms=(time.perf_counter() - started) * 1000)
-
-    async def _in_a_snapshot(self, function: Callable[[sqlite3.Connection], tuple[SearchHit, ...]]) -> tuple[SearchHit, ...]:
-        """Run `function` in a read transaction that is not older than the vector index."""
+        meaning, warning = await self._meaning(request, words)
         for attempt in range(_SNAPSHOT_TRIES):
-            if attempt == _SNAPSHOT_TRIES // 2:
-                self._vector_index.reset()  # not outrun by commits, then: the catalog went back, as a restore makes it do
+            if attempt == _SNAPSHOT_TRIES // 2 and meaning is not None:
+                meaning.model.index.reset()  # not outrun by commits, then: the catalog went back, as a restore makes it do
             try:
-                return await self._readers.run(function)
+                hits = await self._readers.run(partial(_hits, request=request, words=words, meaning=meaning))
+                return SearchAnswer(hits=hits, took_ms=(time.perf_counter() - started) * 1000, warning=warning)
             except SnapshotTooOld:
                 continue
+            except _ModelChanged:
+                self._model = None
+                meaning, warning = await self._meaning(request, words)
         raise ForebayError(
             "search_busy", "expected a snapshot of the catalog that stays current, but commits outran it", retryable=True, status=503
         )
 
-    def _hits(
-        self, connection: sqlite3.Connection, request: SearchRequest, words: TextQuery | None, vector: NDArray[np.float32] | None
-    ) -> tuple[SearchHit, ...]:
-        limit = max(_CANDIDATE_COUNT, request.k)
-        near = self._vector_candidates(connection, request, words, vector, limit) if vector is not None else _Candidates()
-        matching, expression = _Candidates(), words.expression if words else None
-        if words is not None and request.mode != "vector":
-            matching = _text_candidates(connection, request, words.expression, limit)
-            if not matching.chunk_ids and words.fallback:
-                matching, expression = _text_candidates(connection, request, words.fallback, limit), words.fallback
-        if request.mode == "hybrid":
-            (chunk_count,) = connection.execute(_CHUNK_COUNT).fetchone()
-            term_count = words.term_count if words else 0
-            ranked = fuse_scores(matching.by_chunk(), near.by_chunk(), term_count=term_count, chunk_count=chunk_count)
-        else:
-            chosen = near if request.mode == "vector" else matching
-            ranked = list(zip(chosen.chunk_ids, chosen.scores, strict=True))
-        return _cited(connection, request, ranked, matching, near, expression)
+    async def _current_model(self) -> _Model:
+        """The model that the catalog names; it changes when a re-index is complete."""
+        found = await self._readers.run(searched_model)
+        if found is None or found.id not in self._embedders:
+            raise ForebayError("embedding_failed", f"the embedder of {found.id if found else 'the index'} is not configured", status=503)
+        if self._model is None or self._model.searched != found:
+            embedder = self._embedders[found.id]
+            self._model = _Model(found, embedder, self._open_index(found.id, embedder.dimensions))
+        return self._model
 
-    def _vector_candidates(
-        self,
-        connection: sqlite3.Connection,
-        request: SearchRequest,
-        words: TextQuery | None,
-        vector: NDArray[np.float32],
-        limit: int,
-    ) -> _Candidates:
-        versions = _allowed_versions(connection, request) if request.filters.conditions() else None
-        chunks = _quoting_chunks(connection, words.required) if words and words.required else None
-        return _Candidates(*self._vector_index.search(connection, request.project, vector, limit, versions, chunks))
+    async def _meaning(self, request: SearchRequest, words: TextQuery | None) -> tuple[_Meaning | None, str | None]:
+        """The query's vector, if it is needed; or, where words can do without it, why there is none."""
+        if request.mode == "text":
+            return None, None
+        try:
+            async with asyncio.timeout(EMBEDDING_TIMEOUT_SECONDS):
+                model = self._model or await self._current_model()
+                return _Meaning(model, (await model.embedder.embed([request.query]))[0]), None
+        except TimeoutError:
+            error = ForebayError(
+                "embedding_failed",
+                f"expected a vector of the query within {EMBEDDING_TIMEOUT_SECONDS:g} s, got none",
+                hint="Ask again, or search with mode text.",
+                retryable=True,
+                status=503,
+            )
+        except ForebayError as refused:
+            error = refused
+        if request.mode == "vector" or words is None:
+            raise error
+        return None, f"the query could not be embedded, so these hits go by words alone: {error.message}"
+
+
+def _hits(
+    connection: sqlite3.Connection, request: SearchRequest, words: TextQuery | None, meaning: _Meaning | None
+) -> tuple[SearchHit, ...]:
+    limit = max(_CANDIDATE_COUNT, request.k)
+    near = _Candidates() if meaning is None else _vector_candidates(connection, request, words, meaning, limit)
+    matching, expression = _Candidates(), words.expression if words else None
+    if words is not None and request.mode != "vector":
+        matching = _text_candidates(connection, request, words.expression, limit)
+        if not matching.chunk_ids and words.fallback:
+            matching, expression = _text_candidates(connection, request, words.fallback, limit), words.fallback
+    if request.mode == "hybrid":
+        (chunk_count,) = connection.execute(_CHUNK_COUNT).fetchone()
+        term_count = words.term_count if words else 0
+        ranked = fuse_scores(matching.by_chunk(), near.by_chunk(), term_count=term_count, chunk_count=chunk_count)
+    else:
+        chosen = near if request.mode == "vector" else matching
+        ranked = list(zip(chosen.chunk_ids, chosen.scores, strict=True))
+    return _cited(connection, request, ranked, matching, near, expression)
+
+
+def _vector_candidates(
+    connection: sqlite3.Connection, request: SearchRequest, words: TextQuery | None, meaning: _Meaning, limit: int
+) -> _Candidates:
+    if searched_model(connection) != meaning.model.searched:
+        raise _ModelChanged
+    versions = _allowed_versions(connection, request) if request.filters.conditions() else None
+    chunks = _quoting_chunks(connection, words.required) if words and words.required else None
+    return _Candidates(*meaning.model.index.search(connection, request.project, meaning.vector, limit, versions, chunks))
 
 
 def _conditions(request: SearchRequest) -> tuple[str, list[str | int]]:

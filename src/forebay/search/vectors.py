@@ -19,11 +19,11 @@ _FLOAT = np.dtype("<f4")  # as vectors are stored
 # two look-ups in indexes, where one aggregate over both columns would read the table
 _NEWEST = "SELECT max(coalesce((SELECT max(valid_from) FROM versions), 0), coalesce((SELECT max(valid_to) FROM versions), 0))"
 # (a unary plus keeps SQLite from choosing that column's index, under which nearly all versions lie)
-_CLOSED = "SELECT project, id FROM versions WHERE valid_to > ? AND +valid_from <= ? AND model = ?"
+_CLOSED = "SELECT project, id FROM versions WHERE valid_to > ? AND +valid_from <= ?"
 _OPENED = """
     SELECT v.project, c.id, c.version_id, x.vector
-    FROM versions v CROSS JOIN chunks c ON c.version_id = v.id CROSS JOIN vectors x ON x.text_id = c.text_id AND x.model = v.model
-    WHERE v.valid_from > ? AND +v.valid_to IS NULL AND v.model = ?"""
+    FROM versions v CROSS JOIN chunks c ON c.version_id = v.id CROSS JOIN vectors x ON x.text_id = c.text_id AND x.model = ?
+    WHERE v.valid_from > ? AND +v.valid_to IS NULL"""
 
 
 class SnapshotTooOld(Exception):
@@ -100,7 +100,7 @@ class VectorIndex:
 
     def _remove_closed(self, connection: sqlite3.Connection) -> None:
         closed: defaultdict[str, list[int]] = defaultdict(list)
-        for project, version_id in connection.execute(_CLOSED, (self._shown_until, self._shown_until, self._model_id)):
+        for project, version_id in connection.execute(_CLOSED, (self._shown_until, self._shown_until)):
             closed[project].append(version_id)
         for project, version_ids in closed.items():
             matrix = self._matrices.get(project)
@@ -110,7 +110,7 @@ class VectorIndex:
                     del self._matrices[project]
 
     def _add_opened(self, connection: sqlite3.Connection) -> None:
-        cursor = connection.execute(_OPENED, (self._shown_until, self._model_id))
+        cursor = connection.execute(_OPENED, (self._model_id, self._shown_until))
         while rows := cursor.fetchmany(_LOAD_ROW_COUNT):
             by_project: defaultdict[str, list[tuple[int, int, bytes]]] = defaultdict(list)
             for project, chunk_id, version_id, vector in rows:

@@ -1,8 +1,9 @@
-"""What a route asks of a request before its own work: the key, the project, and whether anything is accepted now."""
+"""What a route asks of a request before its own work: the key and its scope, the project, and whether anything is accepted now."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
 
 from fastapi import Depends, Query, Request, Security
@@ -10,9 +11,12 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 
 from forebay.errors import ForebayError
 from forebay.intake.intake import Sender
+from forebay.server.keys.key import Caller, Scope
 from forebay.server.parts import Parts
 
-_API_KEY = APIKeyHeader(name="X-API-Key", auto_error=False, description="The key in `admin.key`, or the one in FOREBAY_API_KEY.")
+_API_KEY = APIKeyHeader(
+    name="X-API-Key", auto_error=False, description="A key of `forebay keys`, the one in `admin.key`, or FOREBAY_API_KEY."
+)
 _BEARER = HTTPBearer(auto_error=False, description="The same key.")
 _PROJECT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
@@ -25,66 +29,95 @@ def parts_of(request: Request) -> Parts:
 PartsOf = Annotated[Parts, Depends(parts_of)]
 
 
-async def known_actor(
+async def known_caller(
     parts: PartsOf,
     api_key: Annotated[str | None, Security(_API_KEY)] = None,
     bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_BEARER)] = None,
-) -> str | None:
+) -> Caller | None:
     """Whose key the request carries; None without a key, and with one that opens nothing."""
     presented = api_key if api_key is not None else bearer.credentials if bearer is not None else None
-    return None if presented is None else parts.keys.actor_of(presented)
+    return None if presented is None else parts.keys.caller_of(presented)
 
 
-KnownActor = Annotated[str | None, Depends(known_actor)]
+KnownCaller = Annotated[Caller | None, Depends(known_caller)]
 
 
-async def require_actor(actor: KnownActor) -> str:
-    """Whose key the request carries. Raises `ForebayError` (`invalid_key`, 401)."""
-    if actor is None:
+async def require_caller(parts: PartsOf, caller: KnownCaller) -> Caller:
+    """Whose key the request carries. Raises `ForebayError` (`invalid_key`, 401; `rate_limit_exceeded`, 429)."""
+    if caller is None:
         raise ForebayError(
             "invalid_key",
             "Invalid API key",
-            hint="Send the key in admin.key of the data directory, or the one in FOREBAY_API_KEY, as X-API-Key or as a bearer token.",
+            hint="Send a key of `forebay keys create`, the one in admin.key of the data directory, or FOREBAY_API_KEY, as X-API-Key or as a"
+            " bearer token.",
             status=401,
         )
-    return actor
+    parts.rates.take(caller.actor)
+    return caller
 
 
-Actor = Annotated[str, Depends(require_actor)]
+SomeCaller = Annotated[Caller, Depends(require_caller)]
 
 
-def checked_project(parts: Parts, project: str | None) -> str:
-    """The project that a request names, or the default one. Raises `ForebayError` (`invalid_project`)."""
-    if project is None or project == parts.settings.default_project:
-        return parts.settings.default_project
-    if not _PROJECT.fullmatch(project):
+def _requires(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
+    async def require_scope(caller: SomeCaller) -> Caller:
+        """Whose key the request carries. Raises `ForebayError` (`out_of_scope`, 403)."""
+        if not caller.may(scope):
+            raise ForebayError(
+                "out_of_scope",
+                f"this needs a key with scope {scope}, this one has {', '.join(sorted(caller.scopes))}",
+                hint=f"`forebay keys create --scope {scope}` makes one.",
+                status=403,
+            )
+        return caller
+
+    return require_scope
+
+
+Reader = Annotated[Caller, Depends(_requires("read"))]
+Writer = Annotated[Caller, Depends(_requires("write"))]
+Ingester = Annotated[Caller, Depends(_requires("ingest"))]
+Manager = Annotated[Caller, Depends(_requires("manage"))]
+Administrator = Annotated[Caller, Depends(_requires("admin"))]
+
+
+def project_of(parts: Parts, caller: Caller, project: str | None) -> str:
+    """The project that a request is about: the one it names, else that of its key, else the default one.
+
+    Raises `ForebayError` (`invalid_project`; `wrong_project` for one that the key does not belong to).
+    """
+    if project is None:
+        return caller.project or parts.settings.default_project
+    if project != parts.settings.default_project and not _PROJECT.fullmatch(project):
         raise ForebayError(
             "invalid_project",
             f"expected a project of 1 to 64 letters (a-z), digits, '.', '_' and '-', got {project[:80]!r}",
-            hint="Leave it out for the default project.",
+            hint="Leave it out for the project of the key.",
             status=422,
+        )
+    if caller.project not in (None, project):
+        raise ForebayError(
+            "wrong_project",
+            f"this key belongs to the project {caller.project!r}, not to {project!r}",
+            hint="Leave the project out, or use a key of that project.",
+            status=403,
         )
     return project
 
 
-async def require_project(
-    parts: PartsOf,
-    actor: Actor,
-    project: Annotated[str | None, Query(description="The project; without it the default one.")] = None,
-) -> str:
-    """The project of a request that has a key."""
-    return checked_project(parts, project)
+_Named = Annotated[str | None, Query(description="The project; without it that of the key, or the default one.")]
 
 
-Project = Annotated[str, Depends(require_project)]
+async def _read_project(parts: PartsOf, caller: Reader, project: _Named = None) -> str:
+    return project_of(parts, caller, project)
 
 
-async def require_sender(request: Request, actor: Actor, project: Project) -> Sender:
-    """Who sends something, for which project, under which correlation id."""
-    return Sender(project=project, actor=actor, correlation_id=request.state.correlation_id)
+async def _sender(request: Request, parts: PartsOf, caller: Writer, project: _Named = None) -> Sender:
+    return Sender(project=project_of(parts, caller, project), actor=caller.actor, correlation_id=request.state.correlation_id)
 
 
-SenderOf = Annotated[Sender, Depends(require_sender)]
+ReadProject = Annotated[str, Depends(_read_project)]  # of a request that may read
+SenderOf = Annotated[Sender, Depends(_sender)]  # who writes something, for which project, under which correlation id
 
 
 async def require_accepting(parts: PartsOf) -> None:

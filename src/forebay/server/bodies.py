@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 from fastapi import Request
 
 from forebay.errors import ForebayError
@@ -16,6 +18,12 @@ def declared_type(request: Request) -> str | None:
     """The content type that the sender declares; None when it declares nothing."""
     declared = request.headers.get("content-type", "").strip()
     return None if _media_type(declared) in _UNDECLARED_TYPES else declared[:255]
+
+
+def declared_bytes(request: Request) -> int:
+    """How long the body is according to its sender; 0 when it does not say."""
+    declared = request.headers.get("content-length", "")
+    return int(declared) if declared.isascii() and declared.isdigit() else 0
 
 
 def refuse_multipart(request: Request) -> None:
@@ -36,6 +44,31 @@ async def json_body(request: Request) -> bytes:
         body += piece
         if len(body) > JSON_LIMIT_BYTES:
             raise ForebayError("body_too_large", f"expected a JSON body of at most {JSON_LIMIT_BYTES} bytes, got more", status=413)
+    return bytes(body)
+
+
+async def inflated_body(request: Request, *, limit_bytes: int) -> bytes:
+    """The whole body, inflated where it is gzip.
+
+    Raises `ForebayError`: `body_too_large` (413) over `limit_bytes`, counted inflated; `invalid_gzip` (400).
+    """
+    is_compressed = request.headers.get("content-encoding", "").strip().lower() == "gzip"
+    inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    body = bytearray()
+    async for piece in request.stream():
+        try:
+            body += inflater.decompress(piece, limit_bytes + 1 - len(body)) if is_compressed else piece
+        except zlib.error as error:
+            raise ForebayError("invalid_gzip", f"expected a body in gzip, as Content-Encoding says, but: {error}", status=400) from None
+        if len(body) > limit_bytes:
+            raise ForebayError(
+                "body_too_large",
+                f"expected at most {limit_bytes} bytes of telemetry at a time, got more",
+                hint="Send several smaller batches.",
+                status=413,
+            )
+    if is_compressed and (not inflater.eof or inflater.unused_data):
+        raise ForebayError("invalid_gzip", "expected one whole gzip member, got a part of one, or something after it", status=400)
     return bytes(body)
 
 

@@ -14,6 +14,8 @@ from forebay.server.problems import problem
 HEADER_LIMIT_BYTES = 32 * 1024  # path, query and headers together
 REQUEST_LIMIT = 512  # at the same time; long polls and slow downloads included
 RECEIVE_TIMEOUT_SECONDS = 30.0  # between two pieces of a body
+SLOWEST_BYTES_PER_SECOND = 500  # of a body, after the first such while: what Apache's mod_reqtimeout asks for
+COMPRESSIBLE_PATHS = frozenset({"/logs", "/metrics", "/events"})  # routes that inflate what they read
 SEND_TIMEOUT_SECONDS = 60.0  # until a client takes the next piece of an answer
 
 
@@ -62,7 +64,7 @@ class BoundsMiddleware:
                 "headers_too_large", f"expected at most {HEADER_LIMIT_BYTES} bytes of path, query and headers, got more", status=431
             )
         encoding = headers.get(b"content-encoding", b"identity").decode("latin-1").strip().lower()
-        if encoding not in ("", "identity"):
+        if encoding not in ("", "identity") and not (encoding == "gzip" and scope["path"] in COMPRESSIBLE_PATHS):
             return ForebayError(
                 "unsupported_encoding",
                 f"expected a body as it is, got Content-Encoding {encoding!r}",
@@ -80,22 +82,28 @@ class BoundsMiddleware:
 
     def _bounded(self, receive: Receive) -> Receive:
         received_bytes = 0
+        waited_seconds = 0.0  # for the client; what the disk takes is not its fault
         is_complete = False
+        loop = asyncio.get_running_loop()
 
         async def receive_bounded() -> Message:
-            nonlocal received_bytes, is_complete
+            nonlocal received_bytes, waited_seconds, is_complete
             if is_complete:
                 return await receive()  # waits for the client to go away
+            patience_seconds = RECEIVE_TIMEOUT_SECONDS + received_bytes / SLOWEST_BYTES_PER_SECOND - waited_seconds
+            began = loop.time()
             try:
-                async with asyncio.timeout(RECEIVE_TIMEOUT_SECONDS):
+                async with asyncio.timeout(min(RECEIVE_TIMEOUT_SECONDS, patience_seconds)):
                     message = await receive()
             except TimeoutError:
                 raise ForebayError(
                     "request_timeout",
-                    f"expected more of the body within {RECEIVE_TIMEOUT_SECONDS:g} s, got nothing",
+                    f"expected more of the body within {RECEIVE_TIMEOUT_SECONDS:g} s, and {SLOWEST_BYTES_PER_SECOND} bytes a second,"
+                    f" got {received_bytes} bytes in all",
                     retryable=True,
                     status=408,
                 ) from None
+            waited_seconds += loop.time() - began
             received_bytes += len(message.get("body", b""))
             if received_bytes > self._max_body_bytes:
                 raise self._too_large()

@@ -12,7 +12,7 @@ from forebay.server.description import describe
 from forebay.server.hosts import allowed_hosts
 from forebay.server.parts import Parts
 from forebay.server.problems import answer_errors_as_problems
-from forebay.server.routes import blobs, checks, docs, documents, health, search
+from forebay.server.routes import blobs, checks, docs, documents, health, keys, reindex, search
 
 
 def create_server(parts: Parts) -> FastAPI:
@@ -25,7 +25,7 @@ def create_server(parts: Parts) -> FastAPI:
         redirect_slashes=False,  # it would send clients to whatever their Host header says
     )
     app.state.parts = parts
-    for noun in (health, documents, blobs, search, checks, docs):
+    for noun in (health, documents, blobs, search, checks, reindex, keys, docs):
         app.include_router(noun.router())
     answer_errors_as_problems(app)
     # the last one added is the outermost

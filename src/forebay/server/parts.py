@@ -10,11 +10,14 @@ from forebay.blobs.port import BlobStore
 from forebay.database import Readers
 from forebay.durable import DurableClient
 from forebay.effects import Effects
+from forebay.intake.admission import Admission
 from forebay.intake.intake import Intake
 from forebay.pipeline.embedders.port import Embedder
+from forebay.pipeline.index_model import IndexState
 from forebay.pipeline.stage_times import StageTimes
 from forebay.search.search import Search
-from forebay.server.keys import Keys
+from forebay.server.keys.ring import KeyRing
+from forebay.server.rate_limits import TokenBuckets
 from forebay.settings import Settings
 
 
@@ -47,6 +50,18 @@ class Checks(Protocol):
         ...
 
 
+class Index(Protocol):
+    """The index, and the settings that it may be behind."""
+
+    async def state(self) -> IndexState:
+        """How far the index is from the settings."""
+        ...
+
+    async def reindex(self) -> IndexState:
+        """Begin to bring the index to the settings, in the background."""
+        ...
+
+
 @dataclass(slots=True)
 class ServerState:
     """Where the program is between start and stop."""
@@ -68,13 +83,16 @@ class Parts:
     effects: Effects
     readers: Readers
     intake: Intake
+    admission: Admission
     blobs: BlobStore
     search: Search
     embedder: Embedder
     client: DurableClient
-    keys: Keys
+    keys: KeyRing
+    rates: TokenBuckets
     version: str
     times: StageTimes
     state: ServerState
     sources: SourceProgress
     checks: Checks
+    index: Index

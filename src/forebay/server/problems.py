@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -23,6 +24,8 @@ _METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
 MEDIA_TYPE = "application/problem+json"
 _RETRY_AFTER_SECONDS = {"disk_full": 30, "stopping": 5}
 _DEFAULT_RETRY_AFTER_SECONDS = 1
+# answers under load: one line in the log for each would add to it
+_EXPECTED = ("backlog_full", "disk_full", "too_many_requests", "rate_limit_exceeded")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,7 +52,12 @@ def problem(error: ForebayError, errors: Sequence[FieldProblem] | None = None) -
         body["errors"] = errors
     headers = {}
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        headers["Retry-After"] = str(_RETRY_AFTER_SECONDS.get(error.code, _DEFAULT_RETRY_AFTER_SECONDS))
+        asked_seconds = error.retry_after_seconds
+        if asked_seconds is None:
+            asked_seconds = _RETRY_AFTER_SECONDS.get(error.code, _DEFAULT_RETRY_AFTER_SECONDS)
+        headers["Retry-After"] = str(max(1, math.ceil(asked_seconds)))
+    if error.code == "rate_limit_exceeded":
+        headers["X-RateLimit-Remaining"] = "0"
     if status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Bearer realm="forebay"'
     return Response(msgspec.json.encode(body), status_code=status, headers=headers, media_type=MEDIA_TYPE)
@@ -74,7 +82,7 @@ def answer_errors_as_problems(app: FastAPI) -> None:
 
 async def _forebay_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, ForebayError)
-    if error.status >= 500:
+    if error.status >= 500 and error.code not in _EXPECTED:
         log.warning("%s %s failed: %s [%s]", request.method, request.url.path, error, request.state.correlation_id)
     return problem(error)
 

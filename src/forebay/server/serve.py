@@ -24,7 +24,7 @@ from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.server.bounds import HEADER_LIMIT_BYTES
 from forebay.server.correlation import HEADER
-from forebay.server.keys import check_binding
+from forebay.server.keys.admin_key import check_binding
 from forebay.server.parts import Parts
 from forebay.server.problems import MEDIA_TYPE, problem
 from forebay.settings import Settings
@@ -129,6 +129,7 @@ def _config(app: FastAPI, parts: Parts) -> Config:
         proxy_headers=False,  # nobody's word is taken for where a request comes from
         server_header=False,
         h11_max_incomplete_event_size=HEADER_LIMIT_BYTES,
+        timeout_keep_alive=math.ceil(IDLE_TIMEOUT_SECONDS),  # longer than clients keep theirs, which would meet a closing one
         timeout_graceful_shutdown=math.ceil(parts.settings.server.stop_deadline_seconds / 2),
     )
 

@@ -91,7 +91,7 @@ class DocumentDetail(DocumentJson):
 class ChunkJson:
     """A piece of the decoded text: `text` is exactly the slice `characters`.
 
-    `location` has what applies of `page`, `slide`, `sheet` with `rows`, `cells` and `headings`.
+    `location` has what applies of `page`, `slide`, `sheet` with `rows` and `cell_range` (`A3:F17`), `cells` and `headings`.
     """
 
     id: str
@@ -135,6 +135,7 @@ class Summary:
     """How the arrivals of a project ended, and what is searchable.
 
     Arrivals are in flight or have exactly one outcome. `stages` has seconds of work since the start by stage.
+    `costs` has what a remote embedder's requests for documents cost since the start: requests, retries, tokens, waited_seconds, usd.
     """
 
     arrivals: int
@@ -146,6 +147,7 @@ class Summary:
     chunks: int
     excluded: int
     stages: dict[str, float]
+    costs: dict[str, float]
     reconciled: bool
 
 
@@ -227,6 +229,7 @@ class SearchResult:
 
     hits: list[HitJson]
     took_ms: float
+    warning: str | None  # why this is less than was asked for
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -266,6 +269,62 @@ class CheckResult:
     ok: bool
     checked: dict[str, int]
     problems: list[CheckProblem]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stats:
+    """What telemetry has come in since the start."""
+
+    status: str
+    producer_type: str  # what the telemetry log is: `segments`
+    logs_sent: int
+    metrics_sent: int
+    events_sent: int
+    batches_sent: int
+    batches_refused: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyJson:
+    """A key without its secret."""
+
+    id: str
+    name: str
+    project: str
+    scopes: list[str]
+    created_at: str
+    expires_at: str | None
+    revoked_at: str | None
+    replaced_by: str | None
+    last_used_at: str | None  # about: it is noted once a minute
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewKeyJson(KeyJson):
+    """A key that was just made, with the secret that is shown this once."""
+
+    key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPage:
+    """Keys, oldest first."""
+
+    keys: list[KeyJson]
+    next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexStateJson:
+    """How far the index is from the settings."""
+
+    status: Literal["current", "outdated", "running", "failed"]
+    configured_model: str
+    searched_model: str
+    missing_texts: int
+    outdated_documents: int
+    instance_id: str | None
+    message: str | None
 
 
 def blob_reference(location: Location) -> BlobReference:

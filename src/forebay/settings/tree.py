@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from forebay.settings.leaf import METADATA_KEY, Leaf, setting
 from forebay.settings.parsers import Secret, container, flag, matching, number, one_of, path, secret, service_url, url, whole
@@ -44,7 +44,10 @@ def _cpu_count() -> int:
 
 
 def _cache_directory() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "forebay"
+    try:
+        return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "forebay"
+    except RuntimeError:  # HOME is unset and the user unknown, as in containers: the model is then converted at each start
+        return Path("/nonexistent/forebay")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +59,14 @@ class ServerSettings:
     api_key: Secret | None = setting(
         None, "A key with scope admin, besides the one in `admin.key`; commands send it as theirs.", secret, unit="secret"
     )
+    ingestion_api_key: Secret | None = setting(
+        None, "A key that may only send telemetry, for agents and applications.", secret, unit="secret", aliases=("INGESTION_API_KEY",)
+    )
     public_url: str | None = setting(
         None, "The URL under which clients reach the server.", url, unit="URL", default_text="the bound address"
     )
+    rate_limit: float = setting(100.0, "Requests a second that a key may send; 0: any number.", number(0, 1e9), unit="requests/s")
+    rate_limit_burst: int = setting(1000, "Requests that a key may send at once.", whole(1, 1 << 30), unit="requests")
     max_body_mb: int = setting(100, "The largest body that a request may have; larger ones are refused.", whole(1, 1 << 20), unit="MiB")
     stop_deadline_seconds: float = setting(
         20.0, "How long a stop may finish work; the rest goes on at the next start.", number(0, 3600), unit="seconds"
@@ -119,6 +127,22 @@ class IntakeSettings:
     reconcile_interval_seconds: float = setting(
         300.0, "How often sources are compared with the catalog, for what the watcher missed.", number(1, 86_400), unit="seconds"
     )
+
+    backlog_limit: int = setting(
+        10_000,
+        "Arrivals in flight at which uploads are refused (503 with `Retry-After`); a project or source with less than its even share may go"
+        " on.",
+        whole(1, 10_000_000),
+        unit="arrivals",
+    )
+    min_free_disk_mb: int = setting(
+        256, "Uploads are refused (503) rather than leave less free on the disk of the data directory.", whole(0, 1 << 30), unit="MiB"
+    )
+
+    @property
+    def min_free_disk_bytes(self) -> int:
+        """`min_free_disk_mb` in bytes."""
+        return self.min_free_disk_mb << 20
 
     @property
     def exclude_patterns(self) -> tuple[str, ...]:
@@ -188,6 +212,9 @@ class ChunkingSettings:
     )
 
 
+_EMBEDDER_RECIPE = ("embedding_model", "embedding_url", "azure_openai_endpoint", "azure_openai_api_version", "embedding_dimensions")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EmbeddingSettings:
     """How chunks become vectors."""
@@ -254,6 +281,23 @@ class EmbeddingSettings:
     )
 
     @property
+    def recipe(self) -> dict[str, str | int | None]:
+        """What makes the vectors what they are, without secrets."""
+        return {"embedder": self.embedder_in_force} | {name: getattr(self, name) for name in _EMBEDDER_RECIPE}
+
+    def with_recipe(self, recipe: Mapping[str, str | int | None]) -> EmbeddingSettings:
+        """These settings, with another embedder's `recipe`."""
+        known: dict[str, Any] = {name: value for name, value in recipe.items() if name in ("embedder", *_EMBEDDER_RECIPE)}
+        return dataclasses.replace(self, **known)
+
+    @property
+    def embed_concurrency(self) -> int | tuple[int, int]:
+        """How many slices of documents are embedded at once: what keeps the local threads busy, or what a server turns out to take."""
+        if self.embedder_in_force in REMOTE_EMBEDDERS:
+            return min(2, self.embedding_concurrency), self.embedding_concurrency
+        return 2 * self.embed_threads
+
+    @property
     def is_remote_forbidden(self) -> bool:
         """Whether a remote embedder is asked for that `disable_openai` forbids."""
         return self.disable_openai and self.embedder in REMOTE_EMBEDDERS
@@ -281,6 +325,37 @@ class EngineSettings:
     def payload_limit_bytes(self) -> int:
         """`payload_limit_kb` in bytes."""
         return self.payload_limit_kb << 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TelemetrySettings:
+    """Logs, metrics and traces."""
+
+    telemetry_batch_mb: int = setting(16, "The largest batch of telemetry, inflated.", whole(1, 60), unit="MiB")
+    telemetry_log_mb: int = setting(
+        2048, "How much telemetry may wait for the tables; more is refused until there is room.", whole(64, 1 << 20), unit="MiB"
+    )
+    telemetry_retention_days: float = setting(
+        30.0, "How long telemetry is kept after it was received; the history of documents stays.", number(0.01, 36_500), unit="days"
+    )
+    telemetry_max_gb: float = setting(
+        4.0, "How much the tables of telemetry may take; beyond it the oldest rows go.", number(0.05, 1 << 20), unit="GiB"
+    )
+
+    @property
+    def batch_bytes(self) -> int:
+        """`telemetry_batch_mb` in bytes."""
+        return self.telemetry_batch_mb << 20
+
+    @property
+    def log_bytes(self) -> int:
+        """`telemetry_log_mb` in bytes."""
+        return self.telemetry_log_mb << 20
+
+    @property
+    def telemetry_max_bytes(self) -> int:
+        """`telemetry_max_gb` in bytes."""
+        return int(self.telemetry_max_gb * (1 << 30))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -323,6 +398,7 @@ class Settings:
     embedding: EmbeddingSettings = field(default_factory=EmbeddingSettings)
     engine: EngineSettings = field(default_factory=EngineSettings)
     database: DatabaseSettings = field(default_factory=DatabaseSettings)
+    telemetry: TelemetrySettings = field(default_factory=TelemetrySettings)
 
     # setting name -> `environment NAME`, `.env` or `command line`; what is absent has its default
     origins: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False)

@@ -9,69 +9,36 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import hashlib
 import random  # noqa: TID251 - one seed decides a whole run
 import sqlite3
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from forebay.app import Adapters, Core, run_core, schemas
 from forebay.blobs.directory import DirectoryBlobStore
 from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.intake.intake import Sender
-from forebay.pipeline.embedders.mock import MockEmbedder
-from forebay.pipeline.parse import Parsed, ParseRequest, parse
-from forebay.pipeline.refused import ParserFailed
+from forebay.pipeline.parse import ParseRequest, parse
 from forebay.settings import load_settings
+from forebay.testing.accidents import ALL_FAULTS, NO_FAULTS, Accidents, Faults, FaultyEmbedder, FaultyParser, InlineBlocking, LossyFeed
 from forebay.testing.inline import InlineWriter, SimulatedCrash, open_inline_database
 from forebay.testing.virtual_files import VirtualFiles
 from forebay.testing.virtual_loop import SeededRandomness, VirtualClock, run_virtual
-
-Result = TypeVar("Result")
 
 FOLDER = Path("/folder")
 DATA = Path("/data")
 PROJECT = "default-project"
 QUIET_SECONDS = 2000.0  # longer than every retry, timeout and reconciliation; once with faults, once without
+ATTEMPT_COUNT = 10  # more than all kinds of accidents in a row, so that only what lasts longer makes an activity fail
 WORDS = "pool turbine river gate valve pump meter flood ledger chunk vector index journal replay".split()
 
 Index = dict[tuple[str, str], tuple[str, str | None, tuple[str, ...]]]  # (source, name): status, sha256, texts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """Which accidents happen, and how often."""
-
-    crash_count: int = 0
-    commit_failure_ratio: float = 0.0
-    file_failure_ratio: float = 0.0
-    embedder_failure_ratio: float = 0.0
-    parser_failure_ratio: float = 0.0
-    lost_change_ratio: float = 0.0
-    stall_seconds: float = 0.0
-    clock_jump_count: int = 0
-
-
-NO_FAULTS = Faults()
-ALL_FAULTS = Faults(
-    crash_count=4,
-    commit_failure_ratio=0.03,
-    file_failure_ratio=0.03,
-    embedder_failure_ratio=0.15,
-    parser_failure_ratio=0.1,
-    lost_change_ratio=0.3,
-    stall_seconds=400.0,
-    clock_jump_count=2,
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +68,7 @@ class World:
     uploaded: dict[str, bytes] = field(default_factory=dict)
     dropped: dict[str, bytes] = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
+    accidents: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,6 +80,7 @@ class Outcome:
     problems: list[str]
     crash_count: int
     trace: list[str]  # every commit with its virtual time: equal for equal seeds
+    accidents: Counter[str]  # how often each kind happened
 
 
 def random_steps(seed: int, count: int = 14) -> list[Step]:
@@ -166,8 +135,8 @@ class _Process:
         self.world = world
         self.chance = random.Random(f"process {world.seed} {world.process_count}")  # noqa: S311 - decides a test
         self.clock = VirtualClock(asyncio.get_running_loop(), world.wall)
+        self.accidents = Accidents(world.faults, self.chance, self.clock, folder=FOLDER, counts=world.accidents)
         self.is_dead = False
-        self.failures: Counter[str] = Counter()
         self.writer: InlineWriter | None = None
         self.commits_until_crash = self.chance.randint(1, 60) if world.crashes_left else None
         self.operations_until_crash = self.chance.randint(1, 400) if world.crashes_left and self.chance.random() < 0.3 else None
@@ -184,24 +153,26 @@ class _Process:
             clock=self.clock,
             before_commit=self._before_commit,
             after_commit=self._after_commit,
-            delay_seconds=self.delay_seconds,
+            delay_seconds=self.accidents.delay_seconds,
         )
         effects = Effects(
             clock=self.clock,
             random=SeededRandomness(f"{world.seed} {world.process_count}"),
             files=world.files,
-            blocking=_InlineBlocking(self),
+            blocking=InlineBlocking(self.accidents),
         )
-        settings = load_settings({}, {"data_dir": DATA, "watch": (FOLDER,), "embedder": "mock", "chunk_size": 200})
+        settings = load_settings(
+            {}, {"data_dir": DATA, "watch": (FOLDER,), "embedder": "mock", "chunk_size": 200, "activity_attempts": ATTEMPT_COUNT}
+        )
         try:
             blobs = DirectoryBlobStore(DATA / "containers", effects)
             adapters = Adapters(
                 effects=effects,
                 database=database,
                 blobs=blobs,
-                parser=_FaultyParser(self),
-                embedder=_FaultyEmbedder(self),
-                feed=_LossyFeed(self),
+                parser=FaultyParser(self.accidents),
+                embedder=FaultyEmbedder(self.accidents),
+                feed=LossyFeed(self.accidents, world.files),
             )
             work = asyncio.create_task(self._work(settings, adapters, blobs))
             ends: list[asyncio.Future[Any]] = [work, self.writer.crashed]
@@ -212,20 +183,39 @@ class _Process:
             await _end_everything()
             return None
         finally:
-            world.wall = self.clock.now() + timedelta(seconds=self.chance.choice([0.1, 5, 500]))
+            world.wall = self.clock.now() + timedelta(seconds=self.accidents.seconds_until_restart())
             if self.is_dead:
                 world.crashes_left -= 1
                 world.files.lose_unsynced()
 
     async def _work(self, settings: Any, adapters: Adapters, blobs: DirectoryBlobStore) -> Outcome:
-        await self._until_it_works(blobs.open)
-        async with run_core(settings, adapters) as core:
-            jumps = asyncio.create_task(self._jump_the_clock())
+        await self._open(blobs)
+        async with contextlib.AsyncExitStack() as running:
+            core = await self._start(running, settings, adapters)
+            jumps = asyncio.create_task(self.accidents.jump_the_clock())
             while self.world.next_step < len(self.world.steps):
                 await self._take_step(core, self.world.steps[self.world.next_step])
                 self.world.next_step += 1
-            jumps.cancel()
+            await jumps
             return await self._settle(core)
+
+    async def _start(self, running: contextlib.AsyncExitStack, settings: Any, adapters: Adapters) -> Core:
+        """As a supervisor does: a start that the disk has failed is tried again."""
+        while True:
+            try:
+                return await running.enter_async_context(run_core(settings, adapters))
+            except ForebayError as error:
+                if not error.retryable:
+                    raise
+                await asyncio.sleep(1.0)
+
+    async def _open(self, blobs: DirectoryBlobStore) -> None:
+        """The same for what comes before."""
+        while True:
+            try:
+                return await blobs.open()
+            except OSError:
+                await asyncio.sleep(1.0)
 
     async def _take_step(self, core: Core, step: Step) -> None:
         await asyncio.sleep(step.after_seconds)
@@ -255,15 +245,13 @@ class _Process:
             except ForebayError as error:
                 if not error.retryable:
                     raise
-            except OSError:
-                pass
             await asyncio.sleep(1.0)
 
     async def _settle(self, core: Core) -> Outcome:
         """Wait until nothing moves any more, then compare everything."""
         readers = core.adapters.database.readers
         await asyncio.sleep(QUIET_SECONDS)
-        self.failures["off"] = 1
+        self.accidents.is_over = True
         await asyncio.sleep(QUIET_SECONDS)
         await core.dispatcher.until_idle()
         await asyncio.sleep(60)  # what follows an outcome
@@ -277,38 +265,18 @@ class _Process:
             problems=problems,
             crash_count=self.world.process_count - 1,
             trace=self.world.trace,
+            accidents=self.world.accidents,
         )
 
-    async def _jump_the_clock(self) -> None:
-        for _ in range(self.world.faults.clock_jump_count):
-            await asyncio.sleep(self.chance.uniform(0, 30))
-            self.clock.jump(self.chance.choice([-3600.0, -1.0, 1.0, 3600.0]))
-
     # -- accidents ---------------------------------------------------------------------------------------------------
-
-    def delay_seconds(self) -> float:
-        """How long one thing takes: this is what orders concurrent work."""
-        return self.chance.choice([0.0, 0.0, 0.001, 0.01, 0.1])
-
-    def happens(self, what: str, ratio: float) -> bool:
-        """Whether an accident happens now; never more than twice in a row, so that retries win."""
-        if self.failures["off"] or self.failures[what] >= 2 or self.chance.random() >= ratio:
-            self.failures[what] = 0
-            return False
-        self.failures[what] += 1
-        return True
-
-    async def maybe_stall(self) -> None:
-        """Now and then something takes very long."""
-        if self.world.faults.stall_seconds and not self.failures["off"] and self.chance.random() < 0.02:
-            await asyncio.sleep(self.chance.uniform(0, self.world.faults.stall_seconds))
 
     def _before_commit(self, number: int) -> None:
         self.world.trace.append(f"{self.world.process_count} {number} {self.clock.monotonic():.6f}")
         if self.commits_until_crash == number and self.chance.random() < 0.5:
             self._die()
-        if self.happens("commit", self.world.faults.commit_failure_ratio):
-            raise sqlite3.OperationalError("disk I/O error (simulated)")
+        failure = self.accidents.fail_commit()
+        if failure is not None:
+            raise sqlite3.OperationalError(failure)
 
     def _after_commit(self, number: int) -> None:
         if self.commits_until_crash is not None and number >= self.commits_until_crash:
@@ -323,78 +291,11 @@ class _Process:
                 assert self.writer is not None
                 self.writer.crash()
                 self._die()
-        if self.happens(f"{operation} {path}", self.world.faults.file_failure_ratio):
-            raise OSError(errno.EIO, "input/output error (simulated)", str(path))
+        self.accidents.fail_file(operation, path)
 
     def _die(self) -> None:
         self.is_dead = True
         raise SimulatedCrash
-
-
-class _InlineBlocking:
-    """Blocking calls on the loop, each with a delay before and after it."""
-
-    def __init__(self, process: _Process) -> None:
-        self._process = process
-
-    async def run(self, function: Callable[..., Result], *arguments: Any) -> Result:
-        await asyncio.sleep(self._process.delay_seconds())
-        try:
-            result = function(*arguments)
-        except SimulatedCrash:
-            await asyncio.get_running_loop().create_future()  # nobody is there any more to go on
-            raise
-        await asyncio.sleep(self._process.delay_seconds())
-        return result
-
-    def close(self) -> None:
-        pass
-
-
-class _FaultyParser:
-    def __init__(self, process: _Process) -> None:
-        self._process = process
-
-    async def parse(self, request: ParseRequest) -> Parsed:
-        await asyncio.sleep(self._process.delay_seconds())
-        await self._process.maybe_stall()
-        if self._process.happens(f"parse {request.name}", self._process.world.faults.parser_failure_ratio):
-            raise ParserFailed("parser_crashed", "the parser process died (simulated)")
-        return parse(request)
-
-    async def close(self) -> None:
-        pass
-
-
-class _FaultyEmbedder(MockEmbedder):
-    def __init__(self, process: _Process) -> None:
-        super().__init__()
-        self._process = process
-
-    async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        await asyncio.sleep(self._process.delay_seconds())
-        await self._process.maybe_stall()
-        if self._process.happens("embed", self._process.world.faults.embedder_failure_ratio):
-            raise ForebayError("embedding_failed", "the embedder failed (simulated)", retryable=True)
-        vectors = await super().embed(texts)
-        # now and then a broken answer that must not be stored
-        return vectors * 0 if self._process.happens("zeros", self._process.world.faults.embedder_failure_ratio / 2) else vectors
-
-
-class _LossyFeed:
-    """Change notifications that come late, together, or never."""
-
-    def __init__(self, process: _Process) -> None:
-        self._process = process
-
-    async def changes(self, roots: Sequence[Path]) -> AsyncIterator[set[Path]]:
-        files = self._process.world.files
-        while True:
-            await asyncio.sleep(0.1 + self._process.delay_seconds())
-            changed, files.changed = files.changed, set()
-            told = {path for path in sorted(changed) if not self._process.happens("lost", self._process.world.faults.lost_change_ratio)}
-            if told:
-                yield told
 
 
 async def _stream(data: bytes) -> AsyncIterator[bytes]:

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from forebay.effects import Clock, FileKind, FileStat, FileWriter
 
+SYMLINK_LIMIT_COUNT = 40  # of one path, as on Linux
+
 Hook = Callable[[str, Path], None]  # operation, path; may raise `OSError`, or a `BaseException` that ends the process
 
 
@@ -60,11 +62,29 @@ class VirtualFiles:
         return sorted((path.name, node.stat()) for path, node in self._nodes.items() if path.parent == directory and path != directory)
 
     def resolve(self, path: Path) -> Path:
-        return path
+        waiting = list(reversed(path.parts[1:]))
+        resolved, followed_count = Path("/"), 0
+        while waiting:
+            part = waiting.pop()
+            node = self._nodes.get(resolved / part)
+            if part == "..":
+                resolved = resolved.parent
+            elif node is None or node.kind != "symlink":
+                resolved /= part
+            else:
+                followed_count += 1
+                if followed_count > SYMLINK_LIMIT_COUNT:
+                    raise RuntimeError(f"Symlink loop from {path}")  # as pathlib has it
+                target = Path(node.data.decode())
+                resolved = Path("/") if target.is_absolute() else resolved
+                waiting += reversed(target.parts[1:] if target.is_absolute() else target.parts)
+        return resolved
 
     def read(self, path: Path, *, limit_bytes: int, offset: int = 0) -> tuple[bytes, FileStat]:
         self.before("read", path)
         node = self._node(path)
+        if node.kind == "symlink":
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), str(path))
         if node.kind != "file":
             raise OSError(errno.EINVAL, "not a regular file", str(path))
         return node.data[offset : offset + limit_bytes], node.stat()
@@ -127,16 +147,25 @@ class VirtualFiles:
         node.data = data
         self.changed.add(path)
 
+    def user_links(self, path: Path, target: str) -> None:
+        """Another program puts a symlink in the place of whatever is there."""
+        self.make_directory(path.parent)
+        node = self._nodes[path] = self._new("symlink")
+        node.data = target.encode()
+        self.changed.add(path)
+
     def user_renames(self, source: Path, target: Path) -> None:
-        """Another program renames a file."""
+        """Another program renames a file, or a folder to a name that is free."""
         self.make_directory(target.parent)
-        self._nodes[target] = self._nodes.pop(source)
+        for path in self._tree(source):
+            self._nodes[target / path.relative_to(source)] = self._nodes.pop(path)
         self.changed |= {source, target}
 
     def user_removes(self, path: Path) -> None:
-        """Another program removes a file."""
-        del self._nodes[path]
-        self.changed.add(path)
+        """Another program removes a file, or a folder with what is in it."""
+        for each in self._tree(path):
+            del self._nodes[each]
+            self.changed.add(each)
 
     def files_below(self, folder: Path) -> dict[str, bytes]:
         """Every file below a folder: relative name and content."""
@@ -145,6 +174,10 @@ class VirtualFiles:
             for path, node in self._nodes.items()
             if node.kind == "file" and path.is_relative_to(folder)
         }
+
+    def _tree(self, path: Path) -> list[Path]:
+        self._node(path)
+        return [each for each in self._nodes if each.is_relative_to(path)]
 
     def _node(self, path: Path) -> _Node:
         node = self._nodes.get(path)
@@ -169,7 +202,11 @@ class _VirtualWriter:
         self._node = node
 
     def write(self, data: bytes) -> None:
-        self._files.before("write", self._path)
+        try:
+            self._files.before("write", self._path)
+        except OSError:
+            self._node.data += data[: len(data) // 2]  # as where a disk is full in the middle
+            raise
         self._node.data += data
 
     def close(self) -> None:

@@ -55,7 +55,12 @@ class Arrival(NewArrival):
     @property
     def instance_id(self) -> str:
         """The orchestration that handles this arrival; never derived from content, so A, B, A indexes the second A."""
-        return f"ingest-{self.document_id}-{self.sequence}"
+        return instance_id(self.document_id, self.sequence)
+
+
+def instance_id(document_id: str, sequence: int) -> str:
+    """The orchestration that handles the arrival of a document with this sequence."""
+    return f"ingest-{document_id}-{sequence}"
 
 
 def document_id(project: str, source: str, name: str) -> str:

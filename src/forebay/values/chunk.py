@@ -15,6 +15,7 @@ class ChunkLocation:
     slide: int | None = None
     sheet: str | None = None
     rows: tuple[int, int] | None = None  # of the sheet, first and last
+    cell_range: str | None = None  # of the sheet: the rectangle that holds the chunk, such as `A3:F17`
     cells: tuple[int, int] | None = None  # of a notebook, first and last
     headings: tuple[str, ...] | None = None  # that the chunk begins under, outermost first
 

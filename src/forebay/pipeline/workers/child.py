@@ -19,6 +19,7 @@ from forebay.values.reasons import REASONS
 
 _START_TIMEOUT_SECONDS = 60.0
 _EXIT_GRACE_SECONDS = 2.0
+_LATE_SECONDS = 1.0  # a clock that is looked at so late was not watched: this program itself has been stopped meanwhile
 _LAST_WORDS_BYTES = 2048
 # how Rust's and C++'s allocators give up
 _OUT_OF_MEMORY = re.compile(r"memory allocation of \d+ bytes failed|std::bad_alloc|[Oo]ut of memory|MemoryError")
@@ -54,7 +55,7 @@ class Child(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._last_words: asyncio.Task[str] | None = None
-        self._verdict: tuple[str, str] | None = None  # reason and message, when it was we who ended it
+        self._verdict: ParserFailed | None = None  # when it was we who ended it
 
     async def start(self, module: str, *, memory_bytes: int, scratch: Path) -> None:
         """Start the process. Raises `OSError` when the system cannot."""
@@ -104,10 +105,10 @@ class Child(asyncio.Protocol):
         """None while there is no process."""
         return None if self._process is None or self._process.returncode is not None else self._process.pid
 
-    def kill(self, reason: str = "parser_crashed", message: str = "the parser was stopped") -> None:
+    def kill(self, reason: str = "parser_crashed", message: str = "the parser was stopped", *, retryable: bool | None = None) -> None:
         """End it now; `failure` will give this reason."""
         self.is_retiring = True
-        self._verdict = self._verdict or (reason, message)
+        self._verdict = self._verdict or ParserFailed(reason, message, retryable=retryable)
         if self._process is not None and self._process.returncode is None:
             self._process.kill()
         if self._transport is not None:
@@ -128,7 +129,7 @@ class Child(asyncio.Protocol):
 
     def _failure(self, status: int, last_words: str) -> ParserFailed:
         if self._verdict is not None:
-            return ParserFailed(*self._verdict)
+            return self._verdict
         if not self.is_ready:
             message = f"the parser could not start (exit status {status}): {last_words or 'it said nothing'}"
             return ParserFailed("internal", message, retryable=True)
@@ -186,11 +187,16 @@ class Child(asyncio.Protocol):
             self.kill("internal", f"the parser did not start within {_START_TIMEOUT_SECONDS:g} seconds")
         if not self.unanswered:
             return
-        due = self._busy_since + self._timeout_seconds
-        if self._loop.time() < due:
+        due, now = self._busy_since + self._timeout_seconds, self._loop.time()
+        if now > due + _LATE_SECONDS:
+            self._busy_since, due = now, now + self._timeout_seconds
+        if now < due:
             self._timer = self._loop.call_at(due, self._check_clock)
         else:
-            self.kill("parser_timeout", f"the parser took longer than {self._timeout_seconds:g} seconds")
+            message = f"the parser took longer than {self._timeout_seconds:g} seconds"
+            # whoever stopped the process: it was not the file
+            is_stopped = _is_stopped(self.process_id)
+            self.kill("parser_timeout", f"{message}: it has been stopped" if is_stopped else message, retryable=is_stopped)
 
 
 def _settle(job: Job, answer: Done | Failed) -> None:
@@ -201,6 +207,15 @@ def _settle(job: Job, answer: Done | Failed) -> None:
     else:
         error = Refused if answer.is_refusal else ParserFailed
         job.future.set_exception(error(answer.reason, answer.message))
+
+
+def _is_stopped(process_id: int | None) -> bool:
+    """Whether a process has been stopped by a signal or a debugger, as far as this system tells (Linux: proc_pid_stat(5))."""
+    try:
+        status = Path(f"/proc/{process_id}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split(maxsplit=1)[0] in "Tt"
 
 
 async def _tail(stream: asyncio.StreamReader | None) -> str:

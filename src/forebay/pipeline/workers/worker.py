@@ -39,7 +39,15 @@ def main(parse_file: Callable[[ParseRequest], Parsed] = parse) -> None:
             answer = _answer(parse_file, request)
             channel.sendall(frame(answer))
             if isinstance(answer, Failed) and answer.is_leaving:
+                _wait_until_heard(channel)
                 return
+
+
+def _wait_until_heard(channel: socket.socket) -> None:
+    """Stay until the parent, which has the answer then, hangs up: a write to a closed socket would cost it what it has not read yet."""
+    with contextlib.suppress(MemoryError, OSError):
+        while channel.recv(4096):
+            pass
 
 
 def _answer(parse_file: Callable[[ParseRequest], Parsed], request: ParseRequest) -> FromWorker:

@@ -6,18 +6,22 @@ from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Header, Path, Query, Request, Response
+from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import StreamingResponse
 
-from forebay.blobs.port import blob_changed, precondition_failed
+from forebay.blobs.port import blob_changed, blob_not_found, precondition_failed
+from forebay.catalog.ownership import projects_of_blobs
 from forebay.errors import ForebayError
-from forebay.server.access import Accepting, Actor, PartsOf, SenderOf
+from forebay.server.access import Accepting, PartsOf, Reader, SenderOf, Writer
 from forebay.server.answers import json_answer
-from forebay.server.bodies import declared_type
+from forebay.server.bodies import declared_bytes, declared_type
+from forebay.server.keys.key import Caller
 from forebay.server.pages import Cursor, Limit, decode_cursor, encode_cursor
 from forebay.server.parts import Parts
 from forebay.server.problems import problem
 from forebay.server.ranges import ANY, ByteRange, byte_range, is_named, quoted, required_etag, requires_absence
 from forebay.server.shapes import BlobPage, BlobStored, blob_json
+from forebay.values.arrival import INCOMING_SOURCE
 from forebay.values.blob import Blob, BlobAddress
 
 _TRIES = 3  # of opening a blob that is written again and again
@@ -28,10 +32,23 @@ IfMatch = Annotated[str | None, Header(description="Only if the blob has this ET
 IfNoneMatch = Annotated[str | None, Header(description="A write: `*`, only if there is none. A read: 304 if the blob has this ETag.")]
 
 
+class _BlobName(Convertor[str]):
+    """Like `path`, which would cut off a line feed at the end and match no other: every name has its own address."""
+
+    regex = "(?s:.*)"
+
+    def convert(self, value: str) -> str:
+        return value
+
+    def to_string(self, value: str) -> str:
+        return value
+
+
 def router() -> APIRouter:
     """The routes below `/containers`."""
     routes = APIRouter(tags=["blobs"])
-    path = "/containers/{container}/blobs/{name:path}"
+    register_url_convertor("blob_name", _BlobName())
+    path = "/containers/{container}/blobs/{name:blob_name}"
     routes.get("/containers/{container}/blobs", response_model=BlobPage)(list_blobs)
     routes.put(path, status_code=201, response_model=BlobStored, dependencies=[Accepting], openapi_extra=_RAW_BODY)(put_blob)
     routes.get(path, response_class=Response, responses=_CONTENT)(get_blob)
@@ -56,6 +73,7 @@ async def put_blob(
     request: Request,
     parts: PartsOf,
     sender: SenderOf,
+    caller: Writer,
     container: Container,
     name: Name,
     if_match: IfMatch = None,
@@ -63,39 +81,43 @@ async def put_blob(
 ) -> Response:
     """Store a blob.
 
-    It appears whole or not at all. In the intake container it is ingested like any other arrival.
+    It appears whole or not at all. In the intake container it is ingested like any other arrival, and refused like an upload (503 with
+    `Retry-After`) while too much waits.
     """
-    blob = await parts.intake.put(
-        sender,
-        BlobAddress(container=container, name=name),
-        request.stream(),
-        declared_type(request),
-        if_match=required_etag(if_match),
-        if_none_match=requires_absence(if_none_match),
-    )
+    address = await _own_address(parts, caller, container, name, is_new=True)
+    expected, must_be_absent = required_etag(if_match), requires_absence(if_none_match)
+    lane = (sender.project, INCOMING_SOURCE) if parts.intake.triggers(address) else None
+    async with parts.admission.room(lane, declared_bytes(request)):
+        blob = await parts.intake.put(
+            sender, address, request.stream(), declared_type(request), if_match=expected, if_none_match=must_be_absent
+        )
     stored = BlobStored(container=blob.address.container, name=blob.address.name, etag=blob.etag, size_bytes=blob.size_bytes)
     return json_answer(stored, status=201, headers={"ETag": quoted(blob.etag)})
 
 
 async def list_blobs(
     parts: PartsOf,
-    actor: Actor,
+    caller: Reader,
     container: Container,
     prefix: Annotated[str, Query(description="Only names that begin with this.")] = "",
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """List the blobs of a container in byte order of their names."""
+    """List the blobs of a container in byte order of their names.
+
+    A page of a key that belongs to a project leaves out those of other projects, and may be shorter than `limit` for it.
+    """
     after = decode_cursor(cursor) if cursor else ""
     found = await parts.blobs.list(container, prefix=prefix, after=after, limit=limit + 1)
     next_cursor = encode_cursor(found[limit - 1].address.name) if len(found) > limit else None
-    return json_answer(BlobPage(blobs=[blob_json(each) for each in found[:limit]], next_cursor=next_cursor))
+    own = await _own_names(parts, caller, container, [each.address.name for each in found[:limit]])
+    return json_answer(BlobPage(blobs=[blob_json(each) for each in found[:limit] if each.address.name in own], next_cursor=next_cursor))
 
 
 async def get_blob(
     *,
     parts: PartsOf,
-    actor: Actor,
+    caller: Reader,
     container: Container,
     name: Name,
     wanted: Annotated[str | None, Header(alias="Range", description="One range of bytes.")] = None,
@@ -107,7 +129,7 @@ async def get_blob(
 
     Always as an attachment of bytes: whatever somebody has stored, no browser runs it here.
     """
-    address = BlobAddress(container=container, name=name)
+    address = await _own_address(parts, caller, container, name)
     for _ in range(_TRIES):
         blob = await parts.blobs.head(address)
         unchanged = _precondition(blob, if_match, if_none_match)
@@ -126,20 +148,43 @@ async def get_blob(
 
 
 async def head_blob(
-    parts: PartsOf, actor: Actor, container: Container, name: Name, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    parts: PartsOf, caller: Reader, container: Container, name: Name, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
 ) -> Response:
     """Look at a blob without reading it."""
-    blob = await parts.blobs.head(BlobAddress(container=container, name=name))
+    blob = await parts.blobs.head(await _own_address(parts, caller, container, name))
     unchanged = _precondition(blob, if_match, if_none_match)
     return unchanged if unchanged is not None else Response(headers=_headers(blob) | {"Content-Length": str(blob.size_bytes)})
 
 
-async def delete_blob(parts: PartsOf, actor: Actor, container: Container, name: Name, if_match: IfMatch = None) -> Response:
+async def delete_blob(parts: PartsOf, caller: Writer, container: Container, name: Name, if_match: IfMatch = None) -> Response:
     """Remove a blob. A document that was made of it stays."""
     expected = required_etag(if_match)
-    address = BlobAddress(container=container, name=name)
+    address = await _own_address(parts, caller, container, name)
     await parts.blobs.delete(address, if_match=None if expected == ANY else expected)
     return Response(status_code=204)
+
+
+async def _own_names(parts: Parts, caller: Caller, container: str, names: list[str]) -> set[str]:
+    """Those that the caller's project owns; what never arrived belongs to the default project."""
+    if caller.project is None:
+        return set(names)
+    projects = await parts.readers.run(lambda connection: projects_of_blobs(connection, container, names))
+    return {name for name, project in projects.items() if (project or parts.settings.default_project) == caller.project}
+
+
+async def _own_address(parts: Parts, caller: Caller, container: str, name: str, *, is_new: bool = False) -> BlobAddress:
+    """The address of a blob that the caller may see, or make. Raises `ForebayError` (`blob_not_found`, `wrong_project`)."""
+    address = BlobAddress(container=container, name=name)
+    if caller.project is None or name in await _own_names(parts, caller, container, [name]):
+        return address
+    if not is_new:
+        raise blob_not_found(address)
+    raise ForebayError(
+        "wrong_project",
+        f"the name {name!r} in {container!r} does not belong to the project {caller.project!r}",
+        hint="Upload with POST /documents, which finds a name of its own.",
+        status=403,
+    )
 
 
 async def _open(parts: Parts, blob: Blob, part: ByteRange | None) -> Response | None:

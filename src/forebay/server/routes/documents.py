@@ -12,9 +12,9 @@ from forebay.catalog import queries
 from forebay.catalog.events import events_of
 from forebay.errors import ForebayError
 from forebay.intake.intake import Sender
-from forebay.server.access import Accepting, PartsOf, Project, SenderOf
+from forebay.server.access import Accepting, PartsOf, ReadProject, SenderOf
 from forebay.server.answers import json_answer, not_available_yet
-from forebay.server.bodies import declared_type, refuse_multipart
+from forebay.server.bodies import declared_bytes, declared_type, refuse_multipart
 from forebay.server.pages import Cursor, Limit, decode_cursor, encode_cursor, invalid_cursor
 from forebay.server.parts import Parts
 from forebay.server.shapes import (
@@ -29,6 +29,7 @@ from forebay.server.shapes import (
     document_detail,
     document_json,
 )
+from forebay.values.arrival import UPLOAD_SOURCE
 from forebay.values.chunk import Chunk
 from forebay.values.document import Document, DocumentEvent, DocumentStatus
 from forebay.values.field import Field
@@ -71,10 +72,12 @@ async def upload_document(
     """Send a file.
 
     The answer comes when the bytes and the arrival are durable; `GET /documents/{id}?wait_seconds=20` then waits for the
-    outcome. A client that goes away before the end of the body leaves nothing behind.
+    outcome. A client that goes away before the end of the body leaves nothing behind. 503 with `Retry-After`, before the body is read,
+    while too much waits for its turn or the disk is full.
     """
     refuse_multipart(request)
-    arrival, blob = await parts.intake.upload(sender, name, request.stream(), declared_type(request))
+    async with parts.admission.room((sender.project, UPLOAD_SOURCE), declared_bytes(request)):
+        arrival, blob = await parts.intake.upload(sender, name, request.stream(), declared_type(request))
     accepted = UploadAccepted(
         id=arrival.document_id,
         instance_id=arrival.instance_id,
@@ -87,7 +90,7 @@ async def upload_document(
 async def list_documents(
     *,
     parts: PartsOf,
-    project: Project,
+    project: ReadProject,
     status: Annotated[DocumentStatus | None, Query(description="Only these; deleted documents are listed only when asked for.")] = None,
     name_prefix: Annotated[str, Query(description="Only names that begin with this.")] = "",
     as_of: Annotated[str | None, Query(description="Not available in this version.")] = None,
@@ -102,18 +105,24 @@ async def list_documents(
     return json_answer(DocumentPage(documents=[document_json(each) for each in found], next_cursor=next_cursor))
 
 
-async def summarize_documents(parts: PartsOf, project: Project) -> Response:
+async def summarize_documents(parts: PartsOf, project: ReadProject) -> Response:
     """Count what arrived, how it ended, and what is searchable."""
     counts = await parts.readers.run(lambda connection: queries.summary(connection, project))
     # watched folders belong to the default project, and so does what is counted of them
     excluded = parts.sources.excluded_count if project == parts.settings.default_project else 0
-    summary = Summary(**counts, excluded=excluded, stages=parts.times.snapshot(), reconciled=parts.sources.is_reconciled)
+    summary = Summary(
+        **counts,
+        excluded=excluded,
+        stages=parts.times.snapshot(),
+        costs=parts.times.costs(),
+        reconciled=parts.sources.is_reconciled,
+    )
     return json_answer(summary)
 
 
 async def get_document(
     parts: PartsOf,
-    project: Project,
+    project: ReadProject,
     document_id: DocumentId,
     wait_seconds: Annotated[
         float,
@@ -135,7 +144,7 @@ async def get_document(
     return json_answer(document_detail(document, fields, events))
 
 
-async def get_chunks(parts: PartsOf, project: Project, document_id: DocumentId, limit: Limit = 50, cursor: Cursor = None) -> Response:
+async def get_chunks(parts: PartsOf, project: ReadProject, document_id: DocumentId, limit: Limit = 50, cursor: Cursor = None) -> Response:
     """List the chunks of the version that answers searches."""
     first = _ordinal(cursor)
 

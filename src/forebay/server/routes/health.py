@@ -9,7 +9,7 @@ from dataclasses import fields
 from fastapi import APIRouter, Response
 
 from forebay.errors import ForebayError
-from forebay.server.access import KnownActor, PartsOf
+from forebay.server.access import KnownCaller, PartsOf
 from forebay.server.answers import json_answer
 from forebay.server.parts import Parts
 from forebay.server.shapes import Health, HealthJson, ServiceHealth
@@ -49,17 +49,19 @@ async def ready(parts: PartsOf) -> Response:
     return json_answer({"status": "healthy"})
 
 
-async def health(parts: PartsOf, actor: KnownActor) -> Response:
+async def health(parts: PartsOf, caller: KnownCaller) -> Response:
     """How the program is; with a key also each dependency with its state and latency."""
-    services = await _services(parts, with_embedder=actor is not None)
-    message = await _outdated(parts) if actor is not None and services["database"].state == "healthy" else None
+    services = await _services(parts, with_embedder=caller is not None)
+    # counting what is missing costs work that callers without a key cannot ask for
+    index = await parts.index.state() if caller is not None and services["database"].state == "healthy" else None
+    message = index.message if index is not None else None
     status = _overall(parts, services, message)
     answer = HealthJson(
         status=status,
         service=SERVICE,
         version=parts.version,
         timestamp=rfc3339(parts.effects.clock.now()),
-        services=services if actor is not None else None,
+        services=services if caller is not None else None,
         message=message,
     )
     body = {field.name: value for field in fields(answer) if (value := getattr(answer, field.name)) is not None}
@@ -90,19 +92,6 @@ async def _probe(parts: Parts, probe: Callable[[], Awaitable[object]]) -> Servic
     except Exception as error:
         return ServiceHealth(state="unhealthy", latency_ms=None, message=type(error).__name__)
     return ServiceHealth(state="healthy", latency_ms=round((parts.effects.clock.monotonic() - started) * 1000, 3))
-
-
-async def _outdated(parts: Parts) -> str | None:
-    """What to do when there are documents that the embedder's model has not seen."""
-    model = parts.embedder.model_id
-    (count,) = await parts.readers.run(
-        lambda connection: connection.execute(
-            "SELECT count(*) FROM documents d JOIN versions v ON v.id = d.current_version WHERE v.model != ?", (model,)
-        ).fetchone()
-    )
-    if not count:
-        return None
-    return f"{count} documents have vectors of another model than {model}: search by meaning misses them until they are re-indexed"
 
 
 def _overall(parts: Parts, services: dict[str, ServiceHealth], message: str | None) -> Health:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Request, Response
 from forebay.errors import ForebayError
 from forebay.search.filters import SearchFilters
 from forebay.search.search import SearchMode, SearchRequest
-from forebay.server.access import Actor, PartsOf, Project, checked_project
+from forebay.server.access import PartsOf, Reader, ReadProject, project_of
 from forebay.server.answers import json_answer, not_available_yet
 from forebay.server.bodies import json_body
 from forebay.server.problems import FieldProblem, problem
@@ -52,7 +52,7 @@ def router() -> APIRouter:
     return routes
 
 
-async def search(request: Request, parts: PartsOf, actor: Actor, project: Project) -> Response:
+async def search(request: Request, parts: PartsOf, caller: Reader, project: ReadProject) -> Response:
     """Find the chunks that answer a question, by words, by meaning, or both fused.
 
     "Quoted words" have to occur side by side; nothing else in the query is syntax. What an instance has indexed before it read
@@ -65,13 +65,14 @@ async def search(request: Request, parts: PartsOf, actor: Actor, project: Projec
     if body.as_of is not None:
         raise not_available_yet("as_of")
     if body.project is not None:
-        named = checked_project(parts, body.project)
+        named = project_of(parts, caller, body.project)
         if "project" in request.query_params and named != project:
             raise ForebayError("invalid_project", f"the body asks for project {named!r}, the URL for {project!r}", status=422)
         project = named
     filters = SearchFilters(**msgspec.structs.asdict(body.filters))
     answer = await parts.search.search(SearchRequest(query=body.query, project=project, k=body.k, mode=body.mode, filters=filters))
-    return json_answer(SearchResult(hits=[hit_json(hit) for hit in answer.hits], took_ms=round(answer.took_ms, 3)))
+    hits = [hit_json(hit) for hit in answer.hits]
+    return json_answer(SearchResult(hits=hits, took_ms=round(answer.took_ms, 3), warning=answer.warning))
 
 
 def _refused(error: Exception) -> Response:

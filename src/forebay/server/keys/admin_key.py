@@ -1,10 +1,7 @@
-"""API keys: who calls, and who may be let in at all."""
+"""The key that the first start makes, and what it takes to listen for other machines."""
 
 from __future__ import annotations
 
-import hashlib
-import hmac
-from collections.abc import Mapping
 from pathlib import Path
 
 from forebay.effects import Effects
@@ -12,32 +9,11 @@ from forebay.errors import ForebayError
 from forebay.server.hosts import is_loopback
 from forebay.settings import Settings
 
-ADMIN, CONFIGURED = "admin", "configured"  # what the history calls whoever has the key of `admin.key`, and of FOREBAY_API_KEY
 KEY_FILE = "admin.key"
 KEY_BYTES = 32
 SHORTEST_OPEN_KEY = 32  # characters; a key that strangers may guess at
 _KEY_FILE_LIMIT_BYTES = 4096
 _SHORTEST_STORED_KEY = 16
-
-
-class Keys:
-    """The keys that open the API. Only their SHA-256 is kept: a random key of 32 bytes needs no slower hash."""
-
-    def __init__(self, keys: Mapping[str, str]) -> None:
-        """`keys` has the key of each actor."""
-        self._digests = [(actor, _digest(key)) for actor, key in keys.items()]
-
-    def actor_of(self, presented: str) -> str | None:
-        """Whose key this is; takes as long for a key that is nearly right as for any other."""
-        digest = _digest(presented)
-        found = [actor for actor, known in self._digests if hmac.compare_digest(digest, known)]
-        return found[0] if found else None
-
-
-def keys_of(settings: Settings, admin_key: str) -> Keys:
-    """The admin key, and the configured one where there is one."""
-    configured = settings.server.api_key
-    return Keys({ADMIN: admin_key} if configured is None else {ADMIN: admin_key, CONFIGURED: configured.reveal()})
 
 
 def load_or_create_admin_key(effects: Effects, data_dir: Path) -> str:
@@ -93,7 +69,3 @@ def _write(effects: Effects, path: Path, key: str) -> None:
         raise
     writer.close()
     effects.files.rename(unfinished, path, replace=False)
-
-
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).digest()

@@ -1,4 +1,4 @@
-"""API keys: made once, kept as hashes, demanded where strangers can call."""
+"""The admin key: made once, and a key demanded where strangers can call."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 from forebay.effects import real_effects
 from forebay.errors import ForebayError
-from forebay.server.keys import Keys, check_binding, keys_of, load_or_create_admin_key
+from forebay.server.keys.admin_key import check_binding, load_or_create_admin_key
 from forebay.settings import Settings, load_settings
 
 
@@ -47,25 +47,6 @@ def test_a_damaged_key_file_is_refused_and_left_alone(tmp_path: Path, content: b
         load_or_create_admin_key(real_effects(thread_count=1), tmp_path)
     assert caught.value.code == "admin_key_damaged"
     assert (tmp_path / "admin.key").read_bytes() == content
-
-
-def test_only_the_exact_keys_open() -> None:
-    keys = Keys({"admin": "a" * 64, "configured": "my own"})
-    assert keys.actor_of("a" * 64) == "admin"
-    assert keys.actor_of("my own") == "configured"
-    for wrong in ("", "a", "a" * 63, "a" * 65, "A" * 64, "my own ", "my", "ä", "\ud800"):
-        assert keys.actor_of(wrong) is None
-
-
-def test_keys_are_kept_as_hashes_only() -> None:
-    keys = Keys({"admin": "the-secret-key"})
-    assert "the-secret-key" not in repr(vars(keys))
-
-
-def test_the_admin_key_opens_beside_a_configured_one() -> None:
-    assert keys_of(settings(), "admin-key").actor_of("admin-key") == "admin"
-    both = keys_of(settings(api_key="configured-key"), "admin-key")
-    assert (both.actor_of("admin-key"), both.actor_of("configured-key")) == ("admin", "configured")
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.8.8", "::1", "localhost", "LOCALHOST"])

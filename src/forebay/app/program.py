@@ -1,0 +1,88 @@
+"""The whole program on its data directory."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from forebay import __version__
+from forebay.app.adapters import Adapters, real_adapters
+from forebay.app.core import Core, run_core
+from forebay.data_directory import own_data_directory
+from forebay.intake.admission import Admission
+from forebay.settings import Settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from forebay.server.parts import Parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forebay:
+    """The running program."""
+
+    settings: Settings
+    core: Core
+    parts: Parts  # what the HTTP API stands on
+    asgi: FastAPI  # the HTTP API
+    admin_key: str
+
+    async def until_idle(self) -> None:
+        """Return once every source has been compared with the catalog and every arrival has its outcome."""
+        await self.core.watcher.until_reconciled()
+        await self.core.dispatcher.until_idle()
+
+
+@asynccontextmanager
+async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
+    """The whole program on its data directory, without a socket: for commands, embedding and tests.
+
+    Raises `ForebayError`: `locked`, `data_dir_unusable`, `database_damaged`, `schema_too_new`, `admin_key_damaged`.
+    """
+    from forebay.server.create import create_server
+    from forebay.server.keys.admin_key import load_or_create_admin_key
+    from forebay.server.keys.ring import KeyRing, fixed_keys
+    from forebay.server.parts import Parts, ServerState
+    from forebay.server.rate_limits import TokenBuckets
+
+    with own_data_directory(settings.data_dir.absolute()):
+        async with real_adapters(settings) as adapters:
+            admin_key = load_or_create_admin_key(adapters.effects, settings.data_dir.absolute())
+            async with run_core(settings, adapters) as core:
+                keys = KeyRing(adapters.database, adapters.effects, fixed_keys(settings, admin_key))
+                await keys.open()
+                parts = Parts(
+                    settings=settings,
+                    effects=adapters.effects,
+                    readers=adapters.database.readers,
+                    intake=core.intake,
+                    admission=_admission(settings, adapters),
+                    blobs=adapters.blobs,
+                    search=core.search,
+                    embedder=adapters.embedder,
+                    client=core.engine.client,
+                    keys=keys,
+                    rates=TokenBuckets(adapters.effects.clock, rate=settings.server.rate_limit, burst=settings.server.rate_limit_burst),
+                    version=__version__,
+                    times=core.pipeline.times,
+                    state=ServerState(is_ready=True),
+                    sources=core.watcher,
+                    checks=core,
+                    index=core,
+                )
+                yield Forebay(settings=settings, core=core, parts=parts, asgi=create_server(parts), admin_key=admin_key)
+
+
+def _admission(settings: Settings, adapters: Adapters) -> Admission:
+    data_dir = settings.data_dir.absolute()
+    return Admission(
+        adapters.database.readers,
+        adapters.effects,
+        lambda: shutil.disk_usage(data_dir).free,
+        backlog_limit=settings.intake.backlog_limit,
+        min_free_bytes=settings.intake.min_free_disk_bytes,
+    )

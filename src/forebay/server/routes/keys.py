@@ -1,0 +1,128 @@
+"""API keys: make, list, rotate, revoke. The key itself is in one answer only."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+import msgspec
+from fastapi import APIRouter, Path, Query, Request, Response
+
+from forebay.errors import ForebayError
+from forebay.server.access import Accepting, Administrator, PartsOf, project_of
+from forebay.server.answers import json_answer
+from forebay.server.bodies import json_body
+from forebay.server.keys.key import SCOPES, Key, checked_scopes
+from forebay.server.shapes import KeyJson, KeyPage, NewKeyJson
+from forebay.values.times import rfc3339
+
+LONGEST_SECONDS = 100 * 365 * 86_400
+DEFAULT_OVERLAP_SECONDS = 86_400
+
+
+class NewKey(msgspec.Struct, forbid_unknown_fields=True):
+    """What is asked for."""
+
+    name: str
+    scopes: list[str]
+    project: str | None = None
+    expires_in_seconds: Annotated[float, msgspec.Meta(gt=0, le=LONGEST_SECONDS)] | None = None
+
+
+class Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    """How a key is to be replaced."""
+
+    overlap_seconds: Annotated[float, msgspec.Meta(ge=0, le=LONGEST_SECONDS)] = DEFAULT_OVERLAP_SECONDS
+
+
+KeyId = Annotated[str, Path(description="The key's id: the part between the underscores.")]
+
+
+def router() -> APIRouter:
+    """The routes below `/keys`."""
+    routes = APIRouter(tags=["keys"])
+    routes.get("/keys", response_model=KeyPage)(list_keys)
+    routes.post("/keys", status_code=201, response_model=NewKeyJson, dependencies=[Accepting], openapi_extra=_documented(NewKey))(
+        create_key
+    )
+    routes.post(
+        "/keys/{key_id}/rotate", status_code=201, response_model=NewKeyJson, dependencies=[Accepting], openapi_extra=_documented(Rotation)
+    )(rotate_key)
+    routes.delete("/keys/{key_id}", response_model=KeyJson, dependencies=[Accepting])(revoke_key)
+    return routes
+
+
+async def list_keys(
+    parts: PartsOf,
+    caller: Administrator,
+    project: Annotated[str | None, Query(description="Only those of a project.")] = None,
+) -> Response:
+    """List keys, oldest first, with what they may do and when they were used last."""
+    which = caller.project if project is None else project_of(parts, caller, project)
+    return json_answer(KeyPage(keys=[_shown(each) for each in parts.keys.keys(which)], next_cursor=None))
+
+
+async def create_key(request: Request, parts: PartsOf, caller: Administrator) -> Response:
+    """Make a key. It is shown in this answer and never again; only its hash is kept."""
+    body = await _body(request, NewKey)
+    key, secret = await parts.keys.create(
+        name=body.name,
+        project=project_of(parts, caller, body.project),
+        scopes=checked_scopes(body.scopes),
+        lifetime_seconds=body.expires_in_seconds,
+        actor=caller.actor,
+    )
+    return json_answer(_new(key, secret), status=201, headers={"Cache-Control": "no-store"})
+
+
+async def rotate_key(request: Request, parts: PartsOf, caller: Administrator, key_id: KeyId) -> Response:
+    """Make the key that follows another, which goes on opening for a while."""
+    body = await _body(request, Rotation, is_optional=True)
+    key, secret = await parts.keys.rotate(key_id, overlap_seconds=body.overlap_seconds, actor=caller.actor, project=caller.project)
+    return json_answer(_new(key, secret), status=201, headers={"Cache-Control": "no-store"})
+
+
+async def revoke_key(parts: PartsOf, caller: Administrator, key_id: KeyId) -> Response:
+    """Let a key open nothing any more."""
+    return json_answer(_shown(await parts.keys.revoke(key_id, actor=caller.actor, project=caller.project)))
+
+
+async def _body(request: Request, kind: Any, *, is_optional: bool = False) -> Any:
+    raw = await json_body(request)
+    try:
+        return msgspec.json.decode(raw or (b"{}" if is_optional else b""), type=kind)
+    except msgspec.ValidationError as error:
+        raise ForebayError("invalid_request", str(error), hint="See /keys in /docs.", status=422) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ForebayError("invalid_json", f"expected a JSON object, but: {error}", hint="See /keys in /docs.", status=400) from None
+
+
+def _documented(kind: Any) -> dict[str, Any]:
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/{name}")
+    body = dict(components[schema["$ref"].removeprefix("#/")])
+    if "scopes" in body["properties"]:
+        body["properties"]["scopes"]["items"] = {"enum": list(SCOPES)}
+    return {"requestBody": {"content": {"application/json": {"schema": body}}}}
+
+
+def _new(key: Key, secret: str) -> NewKeyJson:
+    shown = _shown(key)
+    return NewKeyJson(key=secret, **{name: getattr(shown, name) for name in KeyJson.__dataclass_fields__})
+
+
+def _shown(key: Key) -> KeyJson:
+    return KeyJson(
+        id=key.id,
+        name=key.name,
+        project=key.project,
+        scopes=sorted(key.scopes),
+        created_at=_time(key.created_at) or "",
+        expires_at=_time(key.expires_at),
+        revoked_at=_time(key.revoked_at),
+        replaced_by=key.replaced_by,
+        last_used_at=_time(key.last_used_at),
+    )
+
+
+def _time(at_us: int | None) -> str | None:
+    return None if at_us is None else rfc3339(datetime.fromtimestamp(at_us / 1e6, UTC))

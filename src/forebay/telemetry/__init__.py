@@ -1,0 +1,1 @@
+"""Logs, metrics and traces: durable when acknowledged, then tables that answer KQL."""

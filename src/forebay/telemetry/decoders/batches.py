@@ -1,0 +1,309 @@
+"""The batches of `POST /logs`, `/metrics` and `/events`: `{"entries": [...], "agent_version": "..."}`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from forebay.errors import ForebayError
+from forebay.telemetry.rows import Row, Rows, time_text
+
+BATCH_LIMIT = 1000  # entries
+
+Labels = dict[str, Any]
+Text = Annotated[str, msgspec.Meta(min_length=1)]
+Kind = Literal["logs", "metrics", "events"]
+
+SEVERITIES = {
+    **dict.fromkeys(("trace", "debug", "verbose"), 0),
+    **dict.fromkeys(("info", "information", "informational", "notice", "success"), 1),
+    **dict.fromkeys(("warn", "warning"), 2),
+    **dict.fromkeys(("error", "err"), 3),
+    **dict.fromkeys(("critical", "crit", "fatal", "alert", "emergency", "emerg", "panic"), 4),
+}
+
+
+class _Sent(msgspec.Struct):
+    """What every entry may say. Unknown fields are refused, so that a misspelt one is noticed."""
+
+    timestamp: datetime | None = None
+    host: str | None = None
+    environment: str | None = None
+    labels: Labels | None = None
+    trace_id: str | None = None
+    span_id: str | None = None
+
+
+class RaisedError(msgspec.Struct, forbid_unknown_fields=True):
+    """An error that a log line is about."""
+
+    type: str | None = None
+    message: str | None = None
+    stacktrace: str | None = None
+
+
+class LogEntry(_Sent, kw_only=True, forbid_unknown_fields=True):
+    """A log line."""
+
+    message: str
+    service: Text
+    level: str | int | None = None
+    exception: RaisedError | str | None = None
+
+
+class MetricEntry(_Sent, kw_only=True, forbid_unknown_fields=True):
+    """A measurement."""
+
+    name: Text
+    value: float
+    service: Text
+    metric_type: str | None = None
+    unit: str | None = None
+
+
+class EventEntry(_Sent, kw_only=True, forbid_unknown_fields=True):
+    """Something that happened."""
+
+    name: Text
+    service: str | None = None
+    measurements: dict[str, float] | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+
+
+Sent = TypeVar("Sent", LogEntry, MetricEntry, EventEntry)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntryProblem:
+    """What is wrong with one entry."""
+
+    index: int
+    field: str
+    reason: str
+
+
+class BatchRefused(ForebayError):
+    """A batch with entries that are not as they must be; nothing of it is taken."""
+
+    def __init__(self, problems: list[EntryProblem], entry_count: int) -> None:
+        super().__init__(
+            "invalid_entries",
+            f"expected {entry_count} valid entries, {len(problems)} of them are not",
+            hint="`errors` names each of them; correct them and send the batch again.",
+            status=422,
+        )
+        self.problems = problems
+
+
+class _Batch(msgspec.Struct, Generic[Sent], forbid_unknown_fields=True):
+    entries: list[Sent]
+    agent_version: str | None = None
+
+
+class _LooseBatch(msgspec.Struct, forbid_unknown_fields=True):
+    entries: list[msgspec.Raw]
+    agent_version: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class BatchDecoder(Generic[Sent]):
+    """Turns the body of one route into rows."""
+
+    kind: Kind
+    strict: msgspec.json.Decoder[_Batch[Sent]]
+    entry: msgspec.json.Decoder[Sent]
+    to_row: Callable[[Sent, str, str | None], tuple[str, Row]]
+
+    def decode(self, body: bytes, received: datetime) -> tuple[Rows, int]:
+        """Rows, and how many entries they come from.
+
+        Raises `ForebayError` (`invalid_json`, `batch_too_large`) and `BatchRefused`, which names every bad entry.
+        """
+        try:
+            batch = self.strict.decode(body)
+            if len(batch.entries) > BATCH_LIMIT:
+                raise _too_many(len(batch.entries))
+            now = time_text(received)
+            rows: dict[str, list[Row]] = {}
+            for sent in batch.entries:
+                table, row = self.to_row(sent, now, batch.agent_version)
+                rows.setdefault(table, []).append(row)
+        except (msgspec.ValidationError, OverflowError, ValueError) as error:
+            raise self._explained(body, error) from None
+        return rows, len(batch.entries)
+
+    def _explained(self, body: bytes, error: Exception) -> ForebayError:
+        """The decoder stops at the first mistake: look at each entry by itself."""
+        try:
+            batch = msgspec.json.decode(body, type=_LooseBatch)
+        except msgspec.ValidationError as mistake:
+            return ForebayError("invalid_request", _reason(mistake)[1], hint=f"See POST /{self.kind} in /docs.", status=422)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as mistake:
+            return ForebayError("invalid_json", f"expected JSON, but: {mistake}", hint=f"See POST /{self.kind} in /docs.", status=400)
+        if len(batch.entries) > BATCH_LIMIT:
+            return _too_many(len(batch.entries))
+        problems = []
+        for index, raw in enumerate(batch.entries):
+            try:
+                self.to_row(self.entry.decode(raw), "", None)
+            except _FieldError as mistake:
+                problems.append(EntryProblem(index=index, field=mistake.field, reason=str(mistake)))
+            except (msgspec.ValidationError, OverflowError, ValueError) as mistake:
+                field, reason = _reason(mistake)
+                problems.append(EntryProblem(index=index, field=field, reason=reason))
+        if not problems:  # the whole was refused for what no entry shows
+            return ForebayError("invalid_request", str(error), hint=f"See POST /{self.kind} in /docs.", status=422)
+        return BatchRefused(problems, len(batch.entries))
+
+
+class _FieldError(ValueError):
+    """A value that its type allows and the field does not."""
+
+    def __init__(self, field: str, reason: str) -> None:
+        super().__init__(reason)
+        self.field = field
+
+
+def _log_row(sent: LogEntry, now: str, agent_version: str | None) -> tuple[str, Row]:
+    labels = sent.labels
+    severity = _severity(sent.level)
+    if severity is None and sent.level is not None:
+        labels = {"level": sent.level, **(labels or {})}
+    row: dict[str, Any] = {
+        "timestamp": now if sent.timestamp is None else time_text(sent.timestamp),
+        "message": sent.message,
+        "severityLevel": severity,
+        "customDimensions": labels,
+        "operation_Id": sent.trace_id,
+        "operation_ParentId": sent.span_id,
+        "cloud_RoleName": sent.service,
+        "cloud_RoleInstance": sent.host,
+        "environment": sent.environment,
+        "sdkVersion": agent_version,
+        "itemType": "trace",
+        "itemCount": 1,
+    }
+    error = _error_of(sent)
+    if error is None:
+        return "traces", row
+    message = error.message or sent.message
+    row |= {"itemType": "exception", "type": error.type, "outerType": error.type, "message": message, "outerMessage": message}
+    row |= {"problemId": error.type, "severityLevel": 3 if severity is None else severity}
+    if message != sent.message:
+        row["customDimensions"] = {"message": sent.message, **(labels or {})}
+    row["details"] = [{"type": error.type, "message": message, "rawStack": error.stacktrace}]
+    return "exceptions", row
+
+
+def _error_of(sent: LogEntry) -> RaisedError | None:
+    """The error that a line is about: in its own field, or in labels as OpenTelemetry names them."""
+    if isinstance(sent.exception, str):
+        last = sent.exception.strip().rpartition("\n")[2]  # of a Python traceback: `ValueError: too short`
+        named = re.match(r"([A-Za-z_][\w.]*)(?:: (.*))?$", last)
+        return RaisedError(named[1] if named else None, (named[2] if named else last) or None, sent.exception)
+    if sent.exception is not None:
+        return sent.exception
+    labels = sent.labels or {}
+    if "exception.type" in labels or "exception.message" in labels:
+        told = (labels.get(f"exception.{name}") for name in ("type", "message", "stacktrace"))
+        return RaisedError(*(None if each is None else str(each) for each in told))
+    return None
+
+
+def _severity(level: str | int | None) -> int | None:
+    if isinstance(level, str):
+        return SEVERITIES.get(level.lower(), int(level) if level in "01234" and level else None)
+    return level if level is not None and 0 <= level <= 4 else None
+
+
+_METRIC_TYPES = ("counter", "gauge", "histogram")
+
+
+def _metric_row(sent: MetricEntry, now: str, agent_version: str | None) -> tuple[str, Row]:
+    labels = dict(sent.labels or {})
+    if sent.metric_type is not None:
+        if sent.metric_type.lower() not in _METRIC_TYPES:
+            raise _FieldError("metric_type", f"expected {', '.join(_METRIC_TYPES)}, got {sent.metric_type!r:.80}")
+        labels.setdefault("metric_type", sent.metric_type.lower())
+    if sent.unit is not None:
+        labels.setdefault("unit", sent.unit)
+    value = sent.value
+    return "customMetrics", {
+        "timestamp": now if sent.timestamp is None else time_text(sent.timestamp),
+        "name": sent.name,
+        "value": value,
+        "valueCount": 1,
+        "valueSum": value,
+        "valueMin": value,
+        "valueMax": value,
+        "customDimensions": labels or None,
+        "operation_Id": sent.trace_id,
+        "operation_ParentId": sent.span_id,
+        "cloud_RoleName": sent.service,
+        "cloud_RoleInstance": sent.host,
+        "environment": sent.environment,
+        "sdkVersion": agent_version,
+        "itemType": "customMetric",
+        "itemCount": 1,
+    }
+
+
+def _event_row(sent: EventEntry, now: str, agent_version: str | None) -> tuple[str, Row]:
+    return "customEvents", {
+        "timestamp": now if sent.timestamp is None else time_text(sent.timestamp),
+        "name": sent.name,
+        "customDimensions": sent.labels,
+        "customMeasurements": sent.measurements,
+        "operation_Id": sent.trace_id,
+        "operation_ParentId": sent.span_id,
+        "user_Id": sent.user_id,
+        "session_Id": sent.session_id,
+        "cloud_RoleName": sent.service,
+        "cloud_RoleInstance": sent.host,
+        "environment": sent.environment,
+        "sdkVersion": agent_version,
+        "itemType": "customEvent",
+        "itemCount": 1,
+    }
+
+
+def log_decoder() -> BatchDecoder[LogEntry]:
+    """The decoder of `POST /logs`: rows of traces, and of exceptions for lines that are about an error."""
+    return BatchDecoder("logs", msgspec.json.Decoder(_Batch[LogEntry]), msgspec.json.Decoder(LogEntry), _log_row)
+
+
+def metric_decoder() -> BatchDecoder[MetricEntry]:
+    """The decoder of `POST /metrics`: rows of customMetrics."""
+    return BatchDecoder("metrics", msgspec.json.Decoder(_Batch[MetricEntry]), msgspec.json.Decoder(MetricEntry), _metric_row)
+
+
+def event_decoder() -> BatchDecoder[EventEntry]:
+    """The decoder of `POST /events`: rows of customEvents."""
+    return BatchDecoder("events", msgspec.json.Decoder(_Batch[EventEntry]), msgspec.json.Decoder(EventEntry), _event_row)
+
+
+def _too_many(count: int) -> ForebayError:
+    return ForebayError(
+        "batch_too_large", f"expected at most {BATCH_LIMIT} entries, got {count}", hint="Send several smaller batches.", status=422
+    )
+
+
+_PLACE = re.compile(r"(?P<reason>.*) - at `\$\.?(?P<field>[^`]*)`$", re.DOTALL)
+_MISSING = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<field>[^`]*)`")
+
+
+def _reason(error: Exception) -> tuple[str, str]:
+    """(field, reason) out of a message of the decoder."""
+    text = str(error)
+    for pattern, reason in ((_MISSING, "is required"), (_UNKNOWN, "is not known")):
+        if named := pattern.match(text):
+            return named["field"], reason
+    placed = _PLACE.match(text)
+    return (placed["field"], placed["reason"]) if placed else ("", text)
