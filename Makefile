@@ -20,7 +20,7 @@ install: .venv/installed  ## Build .venv with the locked dependencies and the pr
 help:  ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-demo: .venv/installed  ## Index a folder (DIR=..., default: docs and src) and ask it three questions
+demo: .venv/installed  ## Index a folder (DIR=..., default: docs and src), ask it three questions, and ask what happened
 	@$(BIN)/forebay demo $(if $(DIR),"$(DIR)")
 
 run: .venv/installed  ## Run the server (ARGS="--watch DIR --port N")

@@ -19,6 +19,7 @@ NAMES = (
     "flood",
     "scale",
     "sustained",
+    "observation",
     "profile",
 )
 

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import httpx
 import pytest
 
 FOREBAY = str(Path(sys.executable).with_name("forebay"))
@@ -27,8 +28,10 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return kept | {"FOREBAY_DATA_DIR": str(tmp_path / "data"), "FOREBAY_EMBEDDER": "mock", "FOREBAY_PORT": "0"}
 
 
-def forebay(*arguments: str, cwd: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([FOREBAY, *arguments], cwd=cwd, env=environment, capture_output=True, text=True, timeout=120, check=False)
+def forebay(*arguments: str, cwd: Path, environment: dict[str, str], typed: str = "") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [FOREBAY, *arguments], cwd=cwd, env=environment, input=typed, capture_output=True, text=True, timeout=120, check=False
+    )
 
 
 def until(is_so: Callable[[], bool], *, seconds: float = 30) -> None:
@@ -64,7 +67,7 @@ def test_help_loads_nothing_heavy():
 def test_help_names_every_command(tmp_path: Path, environment: dict[str, str]):
     done = forebay("--help", cwd=tmp_path, environment=environment)
     assert done.returncode == 0
-    for command in ("demo", "up", "put", "documents", "search", "check", "settings", "doctor", "bench"):
+    for command in ("demo", "up", "put", "documents", "search", "query", "keys", "reindex", "check", "settings", "doctor", "bench"):
         assert f"\n  {command} " in done.stdout
 
 
@@ -233,6 +236,7 @@ def test_the_demo_indexes_a_folder_and_asks_it_three_questions(tmp_path: Path, e
     for number in (1, 2, 3):
         assert f"Question {number}  " in done.stdout
     assert "turbines.md:1-3" in done.stdout
+    assert "\n  DocumentIndexed     3 ███" in done.stdout
     assert "\x1b" not in done.stdout + done.stderr
     assert {path: path.read_bytes() for path in notes.iterdir()} == before
     assert sorted(path.name for path in tmp_path.iterdir()) == ["notes"]
@@ -243,3 +247,66 @@ def test_a_demo_of_nothing_readable_fails(tmp_path: Path, environment: dict[str,
     done = forebay("demo", "void", cwd=tmp_path, environment=environment)
     assert done.returncode == 1
     assert "0 documents" in done.stdout
+
+
+def test_a_query_without_a_server_tells_what_happened_to_files(tmp_path: Path, environment: dict[str, str]):
+    (tmp_path / "a.md").write_text("penstock\n", encoding="utf-8")
+    (tmp_path / "b.md").touch()
+    assert forebay("put", "a.md", "b.md", cwd=tmp_path, environment=environment).returncode == 0
+    asked = "documents | summarize files = count() by status | order by status asc"
+    table = forebay("query", asked, cwd=tmp_path, environment=environment)
+    assert table.stdout.splitlines() == ["status   files", "indexed      1", "skipped      1"], table.stderr
+    printed = forebay("query", "-", "--json", cwd=tmp_path, environment=environment, typed=asked).stdout
+    assert json.loads(printed)["tables"][0]["rows"] == [["indexed", 1], ["skipped", 1]]
+    wrong = forebay("query", "documents\n| wher status == 'x'", cwd=tmp_path, environment=environment)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert wrong.stderr.startswith("error: line 2, column 1: ")
+    assert "\n  | wher status == 'x'\n  ^\n" in wrong.stderr
+    assert forebay("reindex", cwd=tmp_path, environment=environment).stdout.startswith("The index is that of the settings")
+
+
+def test_keys_and_queries_go_through_the_running_server(tmp_path: Path, environment: dict[str, str]):
+    server = subprocess.Popen([FOREBAY, "up"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        "".join(iter(server.stdout.readline, "  stop             Ctrl-C\n"))
+        url = json.loads((tmp_path / "data" / "server.json").read_text(encoding="utf-8"))["url"]
+        made = forebay("keys", "create", "collector", "--scope", "ingest", "--json", cwd=tmp_path, environment=environment)
+        key = json.loads(made.stdout)
+        entry = {"name": "gate_opened", "service": "gate", "measurements": {"seconds": 2.5}}
+        headers = {"X-API-Key": key["key"]}
+        with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+            assert client.post("/events", json={"entries": [entry, entry]}).status_code == 202
+            assert client.post("/query", json={"query": "customEvents"}).status_code == 403
+
+        asked = "customEvents | where cloud_RoleName == 'gate' | summarize seconds = sum(todouble(customMeasurements.seconds)) by name"
+        csv = forebay("query", asked, "--csv", cwd=tmp_path, environment=environment)
+        assert csv.stdout == "name,seconds\ngate_opened,5.0\n", csv.stderr
+        chart = forebay("query", f"{asked} | render barchart", cwd=tmp_path, environment=environment)
+        assert chart.stdout.startswith("gate_opened 5 ███")
+        (tmp_path / "a.md").write_text("tailrace\n", encoding="utf-8")
+        assert forebay("put", "a.md", cwd=tmp_path, environment=environment).returncode == 0
+        assert json.loads(forebay("reindex", "--json", cwd=tmp_path, environment=environment).stdout)["status"] == "current"
+
+        listed = forebay("keys", "list", cwd=tmp_path, environment=environment).stdout
+        assert "collector" in listed
+        assert key["key"] not in listed
+        assert forebay("keys", "revoke", key["id"], cwd=tmp_path, environment=environment).stdout.startswith("Revoked collector")
+        with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+            assert client.post("/events", json={"entries": [entry]}).status_code == 401
+    finally:
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=60)
+    assert server.returncode == 0
+
+
+def test_a_reader_that_goes_away_ends_a_query_quietly(tmp_path: Path, environment: dict[str, str]):
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as gone:
+        done = subprocess.run(
+            [FOREBAY, "query", "print 1"], cwd=tmp_path, env=environment, stdout=gone, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    assert "BrokenPipe" not in done.stderr

@@ -43,7 +43,7 @@ class Engine:
         self.unsettled: set[int] = set()
         self.refusals_left = 0
 
-    async def start_new(self, name: str, instance_id: str, value: dict[str, int], *, lane: str) -> None:
+    async def start_new(self, name: str, instance_id: str, value: dict[str, int], *, lane: str, correlation: object) -> None:
         assert name == "ingest"
         if self.refusals_left:
             self.refusals_left -= 1

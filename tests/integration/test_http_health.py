@@ -42,7 +42,7 @@ async def test_health_needs_no_key_and_ignores_a_bad_one(tmp_path: Path) -> None
 async def test_health_with_a_key_tells_of_every_dependency(tmp_path: Path) -> None:
     async with http_api(tmp_path) as api:
         services = (await api.client.get("/health")).json()["services"]
-        assert set(services) == {"database", "blobs", "embedder"}
+        assert set(services) == {"database", "blobs", "telemetry", "embedder"}
         assert {service["state"] for service in services.values()} == {"healthy"}
         assert all(service["latency_ms"] >= 0 for service in services.values())
 

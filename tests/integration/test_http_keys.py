@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from tests.integration.http_api import Api, http_api
 
+from forebay.database import Readers
 from forebay.server.keys import ring
 from forebay.server.keys.key import SCOPES
+from forebay.server.pages import decode_cursor
 
 
 async def made(api: Api, *scopes: str, **options: Any) -> dict[str, Any]:
@@ -212,3 +217,78 @@ async def test_requests_beyond_the_limit_are_told_when_to_come_back(tmp_path: Pa
             for path in ("/health", "/", "/docs", "/openapi.json", "/health/live"):
                 assert (await stranger.get(path)).status_code == 200, path
         assert (await api.client.get("/documents")).status_code == 200, "another key has its own"
+
+
+async def test_pages_and_their_cursors_tell_nothing_of_blobs_of_other_projects(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        for number in range(3):
+            await api.upload(f"hidden-{number}.md", "theirs", project="theirs")
+            await api.upload(f"shown-{number}.md", "ours", project="ours")
+        seen: list[str] = []
+        cursors: list[str] = []
+        async with api.stranger(**{"X-API-Key": (await made(api, "read", project="ours"))["key"]}) as stranger:
+            parameters: dict[str, Any] = {"limit": 1}
+            while True:
+                page = (await stranger.get("/containers/processed/blobs", params=parameters)).json()
+                seen += [blob["name"].rpartition("_")[2] for blob in page["blobs"]]
+                if page["next_cursor"] is None:
+                    break
+                cursors.append(decode_cursor(page["next_cursor"]))
+                parameters["cursor"] = page["next_cursor"]
+        assert sorted(seen) == [f"shown-{number}.md" for number in range(3)]
+        assert len(cursors) == 2
+        assert all("shown" in each for each in cursors)
+
+
+class ReadersOfOneSlowLook:
+    """Let the first look through only when told to; what it has seen is old by then."""
+
+    def __init__(self, readers: Readers) -> None:
+        self._readers = readers
+        self.has_looked, self.may_go_on = asyncio.Event(), asyncio.Event()
+
+    async def run(self, function: Callable[[sqlite3.Connection], Any]) -> Any:
+        found = await self._readers.run(function)
+        if not self.has_looked.is_set():
+            self.has_looked.set()
+            await self.may_go_on.wait()
+        return found
+
+
+async def test_a_revoked_key_stays_revoked_whatever_changes_at_the_same_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with http_api(tmp_path) as api:
+        doomed = await made(api, "read")
+        keys = api.parts.keys
+        readers = ReadersOfOneSlowLook(keys._database.readers)
+        monkeypatch.setattr(keys, "_database", SimpleNamespace(writer=keys._database.writer, readers=readers))
+        making = asyncio.create_task(made(api, "read"))
+        await readers.has_looked.wait()
+        revoking = asyncio.create_task(api.client.delete(f"/keys/{doomed['id']}"))
+        await asyncio.wait({revoking}, timeout=0.3)  # it may have to wait for the other change
+        readers.may_go_on.set()
+        assert (await revoking).status_code == 200
+        another = await making
+        assert await status(api, doomed["key"], "GET", "/documents") == 401
+        assert await status(api, another["key"], "GET", "/documents") == 200
+
+
+async def test_a_key_has_one_successor(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        key = await made(api, "read")
+        rotations = await asyncio.gather(*(api.client.post(f"/keys/{key['id']}/rotate") for _ in range(2)))
+        new, refused = sorted(rotations, key=lambda answer: answer.status_code)
+        assert (new.status_code, refused.status_code, refused.json()["code"]) == (201, 404, "key_not_found")
+        assert new.json()["id"] in refused.json()["hint"]
+        assert new.json()["expires_at"] is None
+        assert (await api.client.post(f"/keys/{new.json()['id']}/rotate")).status_code == 201
+
+
+async def test_a_key_that_is_rotated_after_the_clock_was_set_back_keeps_its_lifetime(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with http_api(tmp_path) as api:
+        now_us = api.parts.keys._now_us
+        monkeypatch.setattr(api.parts.keys, "_now_us", lambda: now_us() - 3_600_000_000)
+        key = await made(api, "read", expires_in_seconds=1800)
+        new = (await api.client.post(f"/keys/{key['id']}/rotate")).json()
+        assert await status(api, new["key"], "GET", "/documents") == 200

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from tests.integration.embedding_server import EmbeddingServer, Reply, Request, embedding_server, refusal
 from tests.integration.http_api import Api, http_api
+
+from forebay.search.vectors import VectorIndex
 
 TEXTS = {"pool.md": "The forebay is the pool in front of a turbine.", "gate.md": "A gate lets water through.", "log.md": "An entry."}
 
@@ -163,6 +165,51 @@ async def test_settings_that_go_back_leave_everything_as_it_was(tmp_path: Path) 
             assert sorted(await found(api, "pool")) == sorted(TEXTS)
 
 
+async def test_a_model_is_asked_where_it_was_last(tmp_path: Path) -> None:
+    async with embedding_server() as before, embedding_server() as now:
+        async with http_api(tmp_path, **remote(before)) as api:
+            await fill(api)
+        async with http_api(tmp_path, **remote(now)) as api:
+            assert (await state(api))["status"] == "current"
+        before.lasting_mood = refusal(500)
+        async with http_api(tmp_path) as api:
+            assert (await state(api))["status"] == "outdated"
+            assert sorted(await found(api, "pool")) == sorted(TEXTS)
+
+
+async def test_a_search_from_before_a_change_of_models_does_not_load_the_new_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with http_api(tmp_path) as api:
+        await fill(api)
+        await found(api, "pool")
+        opened: list[str] = []
+        has_begun, may_go_on = asyncio.Event(), asyncio.Event()
+        embed = api.parts.embedder.embed
+
+        async def embed_late(texts: Sequence[str]) -> Any:
+            vectors = await embed(texts)
+            if list(texts) == ["late"]:
+                has_begun.set()
+                await may_go_on.wait()
+            return vectors
+
+        def open_index(model: str, dimensions: int) -> VectorIndex:
+            opened.append(model)
+            return VectorIndex(model, dimensions)
+
+        monkeypatch.setattr(api.parts.search, "_open_index", open_index)
+        monkeypatch.setattr(api.parts.embedder, "embed", embed_late)
+        late = asyncio.create_task(found(api, "late"))
+        await has_begun.wait()
+        with closing(sqlite3.connect(tmp_path / "catalog.db")) as connection, connection:
+            connection.execute("UPDATE models SET made_by = '{}' WHERE role = 'searched'")
+        await found(api, "pool")
+        may_go_on.set()
+        assert len(await late) == len(TEXTS)
+        assert opened == ["mock-64"]
+
+
 async def test_an_old_model_that_cannot_be_made_any_more_gives_way_at_once(tmp_path: Path) -> None:
     async with embedding_server() as server:
         async with http_api(tmp_path, **remote(server)) as api:
@@ -219,3 +266,18 @@ async def test_a_search_whose_query_cannot_be_embedded_goes_by_words_and_says_so
         else:
             assert [hit["name"] for hit in answer.json()["hits"]] == ["pool.md"]
             assert "could not be embedded" in answer.json()["warning"]
+
+
+async def test_documents_are_indexed_beside_a_model_that_cannot_embed(tmp_path: Path) -> None:
+    async with embedding_server() as server:
+        async with http_api(tmp_path) as api:
+            await fill(api)
+        server.lasting_mood = refusal(401, "no such key")
+        async with http_api(tmp_path, **remote(server)) as api:
+            assert (await reindex(api))["status"] == "failed"
+            assert (await api.upload("new.md", "A new sluice."))["status"] == "indexed"
+            assert "new.md" in await found(api, "sluice")
+            server.lasting_mood = None
+            assert (await reindex(api))["status"] == "current"
+            assert sorted(await found(api, "sluice")) == sorted([*TEXTS, "new.md"])
+            assert (await api.client.get("/check/index")).json()["ok"]

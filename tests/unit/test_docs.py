@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from forebay.cli import reference
+from forebay.cli.reference_store import temporary_tables
 from forebay.values.reasons import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -37,7 +38,8 @@ def test_the_generated_docs_are_fresh():
     assert reference.main(["--check", str(ROOT / "docs")]) == 0
 
 
-def test_stale_docs_are_noticed_and_written_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_stale_docs_are_noticed_and_written_anew(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(reference, "kql_page", lambda generated: f"# KQL\n{generated}\n")  # its queries were asked above
     (tmp_path / "troubleshooting.md").write_text("# Mine\n<!-- reasons -->\nan obsolete row\n<!-- /reasons -->\nend\n", encoding="utf-8")
     assert reference.main(["--check", str(tmp_path)]) == 1
     assert "configuration.md is stale" in capsys.readouterr().err
@@ -47,3 +49,12 @@ def test_stale_docs_are_noticed_and_written_anew(tmp_path: Path, capsys: pytest.
     assert text.startswith("# Mine\n")
     assert "`too_large`" in text
     assert "an obsolete row" not in text
+
+
+@pytest.mark.parametrize("page", ["docs/operations.md", "README.md"])
+async def test_the_queries_of_the_docs_are_answered(page: str):
+    queries = re.findall(r"^```kusto\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    assert queries
+    async with temporary_tables() as (_, engine):
+        for query in queries:
+            assert (await engine.query(query, project="p")).columns, query

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from forebay.app.adapters import Adapters
 from forebay.app.places import places
+from forebay.app.running import keep_running
 from forebay.catalog.history import check_history, repair_documents
 from forebay.database import Database
 from forebay.durable import DurableEngine, EngineLimits, Registry, RetryOptions
-from forebay.effects import Effects
 from forebay.intake.dispatch import Dispatcher
 from forebay.intake.intake import Intake
 from forebay.intake.reconcile import Reconciler
@@ -31,10 +30,8 @@ from forebay.pipeline.transitions import register_transitions
 from forebay.pipeline.verify import check_index, repair_index
 from forebay.search.search import Search
 from forebay.settings import Settings
+from forebay.telemetry.observe.observation import Observation
 
-log = logging.getLogger(__name__)
-
-RESTART_SECONDS = 5.0
 READS_PER_PARSER = 8  # files read and written beside the one that is parsed; more change nothing but the wait of others
 REST_SECONDS = 10.0  # how long a check waits for work under way
 
@@ -90,13 +87,14 @@ class Core:
 
 
 @asynccontextmanager
-async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core]:
-    """Wire the parts together and keep them running until the block ends."""
+async def run_core(settings: Settings, adapters: Adapters, observation: Observation | None = None) -> AsyncIterator[Core]:
+    """Wire the parts together and keep them running until the block ends; what they do is told to `observation`."""
+    observation = observation or Observation()
     effects, database, blobs = adapters.effects, adapters.database, adapters.blobs
     settle_seconds = settings.intake.settle_seconds
     watched = places(settings, settings.data_dir.absolute() / "containers")
     registry = Registry()
-    engine = DurableEngine(registry, database, effects=effects, limits=_engine_limits(settings))
+    engine = DurableEngine(registry, database, effects=effects, limits=_engine_limits(settings), tracer=observation.tracer)
     dispatcher = Dispatcher(
         database.readers,
         database.writer,
@@ -104,6 +102,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         effects.clock,
         orchestration=ORCHESTRATION,
         limit=settings.engine.inflight_instances,
+        observation=observation,
     )
     intake = Intake(
         blobs,
@@ -130,6 +129,7 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
         embedders={each.model_id: each for each in (adapters.previous_embedder, adapters.embedder) if each is not None},
         limits=_pipeline_limits(settings),
         times=StageTimes(effects.clock),
+        tracer=observation.tracer,
     )
     register_ingest(registry, _retry(settings))
     register_transitions(registry)
@@ -142,8 +142,8 @@ async def run_core(settings: Settings, adapters: Adapters) -> AsyncIterator[Core
     await model.adopt()
     async with engine:
         background = [
-            asyncio.create_task(_keep_running("dispatcher", dispatcher.run, effects)),
-            asyncio.create_task(_keep_running("watcher", watcher.run, effects)),
+            asyncio.create_task(keep_running("dispatcher", dispatcher.run, effects.clock)),
+            asyncio.create_task(keep_running("watcher", watcher.run, effects.clock)),
         ]
         try:
             yield Core(
@@ -199,13 +199,3 @@ async def _continue_transaction_time(database: Database) -> None:
     )
     if newest is not None:
         database.writer.not_before(newest[0])
-
-
-async def _keep_running(name: str, work: Callable[[], Awaitable[None]], effects: Effects) -> None:
-    """What the program cannot do without begins again when an unexpected error has ended it."""
-    while True:
-        try:
-            await work()
-        except Exception:
-            log.exception("the %s ended; it begins again in %g s", name, RESTART_SECONDS)
-        await effects.clock.sleep(RESTART_SECONDS)

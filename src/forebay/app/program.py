@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,9 +12,12 @@ from typing import TYPE_CHECKING
 from forebay import __version__
 from forebay.app.adapters import Adapters, real_adapters
 from forebay.app.core import Core, run_core
+from forebay.app.observed import watch_of
+from forebay.app.telemetry import open_telemetry
 from forebay.data_directory import own_data_directory
 from forebay.intake.admission import Admission
 from forebay.settings import Settings
+from forebay.telemetry.observe.observing import observing
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -49,11 +53,16 @@ async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
     from forebay.server.parts import Parts, ServerState
     from forebay.server.rate_limits import TokenBuckets
 
+    began = time.perf_counter()
     with own_data_directory(settings.data_dir.absolute()):
         async with real_adapters(settings) as adapters:
             admin_key = load_or_create_admin_key(adapters.effects, settings.data_dir.absolute())
-            async with run_core(settings, adapters) as core:
-                keys = KeyRing(adapters.database, adapters.effects, fixed_keys(settings, admin_key))
+            async with (
+                open_telemetry(settings, adapters) as telemetry,
+                observing(telemetry.log, settings, adapters.effects, version=__version__) as observation,
+                run_core(settings, adapters, observation) as core,
+            ):
+                keys = KeyRing(adapters.database, adapters.effects, fixed_keys(settings, admin_key), observation=observation)
                 await keys.open()
                 parts = Parts(
                     settings=settings,
@@ -73,8 +82,13 @@ async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
                     sources=core.watcher,
                     checks=core,
                     index=core,
+                    telemetry=telemetry,
+                    observation=observation,
                 )
-                yield Forebay(settings=settings, core=core, parts=parts, asgi=create_server(parts), admin_key=admin_key)
+                asgi = create_server(parts)
+                observation.started(time.perf_counter() - began)
+                with observation.watching(watch_of(core, telemetry.log)):
+                    yield Forebay(settings=settings, core=core, parts=parts, asgi=asgi, admin_key=admin_key)
 
 
 def _admission(settings: Settings, adapters: Adapters) -> Admission:

@@ -1,4 +1,4 @@
-"""`forebay demo`: index a folder in a temporary data directory, and ask it three questions."""
+"""`forebay demo`: index a folder in a temporary data directory, ask it three questions, and ask in KQL what happened."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from forebay.cli.options import settings_with
 from forebay.cli.output import bold, counted, dim, duration_text, print_facts, print_steps, print_table, styled, visible
 from forebay.cli.progress import Tally, progress
 from forebay.cli.put import print_unindexed
+from forebay.cli.query import ask_kql, print_result
 from forebay.cli.questions import questions_from
 from forebay.cli.search import ask, print_hit
 from forebay.errors import ForebayError
 from forebay.settings import Settings
 from forebay.values.reasons import REASONS
 
+WHAT_HAPPENED = "documentEvents | summarize events = count() by type | order by events desc | render barchart"
 POLL_SECONDS = 0.2
 HITS = 2
 SAMPLED_DOCUMENTS = 8
@@ -41,7 +43,7 @@ def demo(
         Path | None, typer.Argument(metavar="DIR", help="The folder to index; this project's docs and sources without it.")
     ] = None,
 ) -> None:
-    """Show Forebay at work: index a folder, and ask it three questions.
+    """Show Forebay at work: index a folder, search it, and ask in KQL what happened.
 
     Nothing in the folder is changed, and what is kept of it goes away at the end.
     """
@@ -96,6 +98,8 @@ async def _demo(settings: Settings, questions: Sequence[str] | None) -> int:
                 print(f"\n{styled(f'Question {number}', '36')}  {bold(visible(question))}  {dim(took)}")
                 for place, hit in enumerate(answer["hits"], 1):
                     print_hit(place, hit, indent="  ")
+            if indexed:
+                await _print_what_happened(connection)
             return indexed
     except asyncio.CancelledError:
         print("\nInterrupted. The demo's data was temporary, and nothing in the folder was changed.")
@@ -163,6 +167,13 @@ async def _sample(connection: Connection) -> list[tuple[str, list[dict[str, Any]
     ]
 
 
+async def _print_what_happened(connection: Connection) -> None:
+    answer = await ask_kql(connection, {"query": WHAT_HAPPENED})
+    took = f"{answer['took_ms']:.0f} ms"
+    print(f"\n{styled('KQL', '36')}  {bold(WHAT_HAPPENED)}  {dim(took)}")
+    print_result(answer, indent="  ")
+
+
 def _print_next(root: Path) -> None:
     print("\nWhat to try next:")
     print_steps(
@@ -171,5 +182,6 @@ def _print_next(root: Path) -> None:
             ("forebay put FILE...", "send single files or folders"),
             ('forebay search "..." --json', "the same answers for programs"),
             ("forebay documents show NAME", "what happened to a document, step by step"),
+            ('forebay query "documents | summarize count() by status"', "what happened to all of them, in KQL"),
         ]
     )

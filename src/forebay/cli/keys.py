@@ -55,7 +55,7 @@ def list_(project: Project = None, as_json: AsJson = False, data_dir: DataDirect
                 visible(each["project"]),
                 " ".join(each["scopes"]),
                 _state(each),
-                each["last_used_at"] or "never",
+                _minute(each["last_used_at"]) if each["last_used_at"] else "never",
             )
             for each in body["keys"]
         ],
@@ -114,4 +114,9 @@ def _print_new(body: dict[str, Any], *, as_json: bool) -> None:
 def _state(key: dict[str, Any]) -> str:
     if key["revoked_at"]:
         return "revoked"
-    return f"until {key['expires_at']}" if key["expires_at"] else "valid"
+    return f"until {_minute(key['expires_at'])}" if key["expires_at"] else "valid"
+
+
+def _minute(time: str) -> str:
+    """An RFC 3339 time in UTC, to the minute."""
+    return f"{time[:16]}Z"

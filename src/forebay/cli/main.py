@@ -19,6 +19,7 @@ from forebay.cli.execution import exit_status
 from forebay.cli.keys import keys
 from forebay.cli.output import print_error
 from forebay.cli.put import put
+from forebay.cli.query import query
 from forebay.cli.reindex import reindex
 from forebay.cli.search import search
 from forebay.cli.settings import settings
@@ -31,7 +32,7 @@ def application() -> typer.Typer:
     """The command tree; what a command needs beyond its options is imported when it runs."""
     tree = typer.Typer(name="forebay", add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
     tree.callback(invoke_without_command=True)(_alone)
-    for command in (demo, up, put, search, check, reindex, settings, doctor, bench):
+    for command in (demo, up, put, search, query, check, reindex, settings, doctor, bench):
         tree.command()(command)
     tree.add_typer(documents, name="documents")
     tree.add_typer(keys, name="keys")

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from forebay.cli.reference_kql import kql_page
+from forebay.cli.reference_telemetry import telemetry_page
 from forebay.pipeline.formats import FORMATS, Format
 from forebay.settings import Leaf, leaves
 from forebay.values.reasons import REASONS
@@ -86,13 +88,14 @@ def main(arguments: Sequence[str]) -> int:
     """Write the generated documents, or with `--check` compare them; 1 when one is stale."""
     places = [argument for argument in arguments if argument != "--check"]
     docs = Path(places[0] if places else "docs")
-    stale = [path for path, text in _documents(docs).items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
+    documents = _documents(docs)
+    stale = [path for path, text in documents.items() if not path.is_file() or path.read_text(encoding="utf-8") != text]
     if "--check" in arguments:
         for path in stale:
             print(f"{path} is stale: run `make docs`.", file=sys.stderr)
         return 1 if stale else 0
-    for path, text in _documents(docs).items():
-        path.write_text(text, encoding="utf-8")
+    for path in stale:
+        path.write_text(documents[path], encoding="utf-8")
     return 0
 
 
@@ -105,6 +108,8 @@ def _documents(docs: Path) -> dict[Path, str]:
         docs / "configuration.md": CONFIGURATION + "\n".join(_settings()) + "\n",
         docs / "formats.md": FORMATS_PAGE + "\n".join(_formats()) + "\n",
         docs / "cli.md": COMMAND_LINE + "\n".join(_commands()) + "\n",
+        docs / "telemetry.md": telemetry_page(GENERATED),
+        docs / "kql.md": kql_page(GENERATED),
         troubleshooting: with_reasons,
     }
 

@@ -36,7 +36,8 @@ def up(
     logging.basicConfig(
         level=settings.log_level, stream=sys.stderr, format="%(asctime)s %(levelname)s %(name)s: %(message)s", datefmt="%Y-%m-%dT%H:%M:%S%z"
     )
-
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(settings.log_level)  # the loggers themselves let through what telemetry takes
     logging.getLogger("watchfiles").setLevel(logging.WARNING)  # it counts every change
     asyncio.run(_serve(settings))
 

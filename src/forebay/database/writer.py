@@ -7,6 +7,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -22,6 +23,16 @@ LOG_LIMIT_BYTES = 128 << 20
 BULK_BUDGET_SECONDS = 0.02  # bulk work in one commit, so that a large document never stalls the journal
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WriterLoad:
+    """How busy a writer is."""
+
+    journal_waiting_count: int  # units
+    bulk_waiting_count: int
+    commit_count: int  # since the start
+    commit_seconds: float  # spent in these commits, their units included
+
+
 class Writer(Protocol):
     """Where all writes go."""
 
@@ -35,6 +46,10 @@ class Writer(Protocol):
 
     def not_before(self, time_us: int) -> None:
         """Make every later transaction time greater than `time_us`."""
+        ...
+
+    def load(self) -> WriterLoad:
+        """How busy it is."""
         ...
 
     async def close(self) -> None:
@@ -59,8 +74,17 @@ class ThreadWriter:
         self._wake = threading.Condition()
         self._closing = False
         self._commit_count = 0
+        self._commit_seconds = 0.0
         self._thread = threading.Thread(target=self._run, name="forebay-writer", daemon=True)
         self._thread.start()
+
+    def load(self) -> WriterLoad:
+        return WriterLoad(
+            journal_waiting_count=len(self._journal),
+            bulk_waiting_count=len(self._bulk),
+            commit_count=self._commit_count,
+            commit_seconds=self._commit_seconds,
+        )
 
     def not_before(self, time_us: int) -> None:
         self._committer.not_before(time_us)
@@ -93,7 +117,9 @@ class ThreadWriter:
                 if not (self._journal or self._bulk):
                     return
             group: list[_Entry] = []
+            began = self._clock.monotonic()
             outcomes = self._committer.commit(self._units(group))
+            self._commit_seconds += self._clock.monotonic() - began
             self._loop.call_soon_threadsafe(self._settle, group, outcomes)
             self._bound_log()
 

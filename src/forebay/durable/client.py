@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from forebay.durable.journal import InstanceRow, from_json
 from forebay.errors import ForebayError
+from forebay.values.correlation import Correlation
 from forebay.values.times import from_microseconds
 
 if TYPE_CHECKING:
@@ -37,16 +38,24 @@ class DurableClient:
         self._engine = engine
 
     async def start_new(
-        self, orchestration_function_name: str, instance_id: str | None = None, client_input: Any = None, *, lane: str = ""
+        self,
+        orchestration_function_name: str,
+        instance_id: str | None = None,
+        client_input: Any = None,
+        *,
+        lane: str = "",
+        correlation: Correlation | None = None,
     ) -> str:
         """Start an instance and return its id once it is durable; without an id one is made up.
 
         Starting the same instance again changes nothing. Lanes take turns where activities have a limit: instances of one lane
-        share its turns, however many there are. Raises `ForebayError`: `orchestrator_not_found`,
+        share its turns, however many there are. Activities see the `correlation` as the current one, also after a restart.
+
+        Raises `ForebayError`: `orchestrator_not_found`,
         `instance_exists` (the id with another orchestrator or input), `payload_too_large`, `database_unavailable`.
         """
         instance_id = instance_id or self._engine.new_id()
-        await self._engine.start_instance(orchestration_function_name, instance_id, client_input, lane=lane)
+        await self._engine.start_instance(orchestration_function_name, instance_id, client_input, lane=lane, correlation=correlation)
         return instance_id
 
     async def get_status(self, instance_id: str) -> OrchestrationStatus | None:

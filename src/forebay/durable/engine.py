@@ -10,6 +10,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from opentelemetry.trace import NoOpTracer, Tracer
+
 from forebay.database import Database, Transaction, open_database
 from forebay.durable import journal
 from forebay.durable.client import DurableClient
@@ -20,8 +22,10 @@ from forebay.durable.journal import End, Fact, History, InstanceRow
 from forebay.durable.registry import Registry
 from forebay.durable.rooms import RoomState
 from forebay.durable.run import Attempts, Run, replay
+from forebay.durable.spans import AttemptSpans
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
+from forebay.values.correlation import Correlation, correlate
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +51,17 @@ class DurableEngine:
     """
 
     def __init__(
-        self, registry: Registry, path: Path | str | Database, *, effects: Effects | None = None, limits: EngineLimits | None = None
+        self,
+        registry: Registry,
+        path: Path | str | Database,
+        *,
+        effects: Effects | None = None,
+        limits: EngineLimits | None = None,
+        tracer: Tracer | None = None,
     ) -> None:
+        """`tracer` gets a span for each try of an activity; see `durable.spans`."""
         self._registry = registry
+        self._tracer = tracer or NoOpTracer()
         self._where = path
         self._effects = effects or real_effects(thread_count=1)
         self.limits = limits or EngineLimits()
@@ -69,7 +81,9 @@ class DurableEngine:
             self.database = self._where
         else:
             self.database = await open_database(Path(self._where), {"durable": journal.schema()}, clock=self._effects.clock, reader_count=1)
-        self._executor = Executor(self._registry, self.database.writer, self._effects.clock, self.limits.payload_bytes)
+        self._executor = Executor(
+            self._registry, self.database.writer, self._effects.clock, self.limits.payload_bytes, AttemptSpans(self._tracer)
+        )
         newest = await self.database.readers.run(lambda connection: connection.execute("SELECT max(key) FROM instances").fetchone()[0])
         self._newest_key = newest or 0
         await self._admit()
@@ -101,7 +115,9 @@ class DurableEngine:
 
     # -- starting and waiting -------------------------------------------------------------------------------------
 
-    async def start_instance(self, name: str, instance_id: str, value: Any, *, lane: str = "") -> InstanceRow:
+    async def start_instance(
+        self, name: str, instance_id: str, value: Any, *, lane: str = "", correlation: Correlation | None = None
+    ) -> InstanceRow:
         """Record an instance and run it; starting the same one again changes nothing.
 
         Raises `ForebayError`: `payload_too_large`, `instance_exists` when the id belongs to another start.
@@ -113,7 +129,9 @@ class DurableEngine:
             )
         input_json = self._executor.encode(value, f"the input of instance {instance_id}").decode()
         try:
-            row, is_new = await self.database.writer.submit(lambda tx: journal.insert_instance(tx, instance_id, name, input_json, lane))
+            row, is_new = await self.database.writer.submit(
+                lambda tx: journal.insert_instance(tx, instance_id, name, input_json, lane, correlation)
+            )
         except asyncio.CancelledError:
             # the instance is recorded all the same, and nobody else would notice it
             self._spawn(self._catch_up())
@@ -275,6 +293,7 @@ class DurableEngine:
         task.add_done_callback(leave)
 
     async def _execute(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> None:
+        correlate(run.row.correlation)  # whatever this task was started by
         is_recorded = False
         try:
             if self._executor.is_transactional(scheduled.name):

@@ -15,6 +15,7 @@ from forebay.durable.limits import limit_of
 from forebay.durable.registry import Activity, Registry, TransactionalActivity
 from forebay.durable.rooms import Room, RoomState
 from forebay.durable.run import Attempts, Run
+from forebay.durable.spans import AttemptSpans
 from forebay.effects import Clock
 from forebay.errors import ForebayError
 from forebay.values.times import to_microseconds
@@ -23,11 +24,12 @@ from forebay.values.times import to_microseconds
 class Executor:
     """Runs the activities of one registry."""
 
-    def __init__(self, registry: Registry, writer: Writer, clock: Clock, payload_bytes: int) -> None:
+    def __init__(self, registry: Registry, writer: Writer, clock: Clock, payload_bytes: int, spans: AttemptSpans) -> None:
         self._activities = registry.activities
         self._writer = writer
         self._clock = clock
         self._payload_bytes = payload_bytes
+        self._spans = spans
         self._rooms: dict[str, Room] = {}
 
     def is_transactional(self, name: str) -> bool:
@@ -67,7 +69,7 @@ class Executor:
             await self._rest(scheduled, attempts)
         while True:
             try:
-                payload = await self._call(activity, run, scheduled)
+                payload = await self._call(activity, run, scheduled, failed_count + 1)
             except KeyboardInterrupt:
                 raise
             except BaseException as error:  # also a panic of an extension, which is no `Exception`
@@ -106,7 +108,8 @@ class Executor:
 
         while True:
             try:
-                return await self._writer.submit(unit), True
+                with self._spans.attempt(activity.name, run.row.id, scheduled.task_id, failed_count + 1):
+                    return await self._writer.submit(unit), True
             except Exception as error:
                 failure = Failure.of(error)
                 if failure.code in ("database_unavailable", "instance_reloaded"):
@@ -127,15 +130,17 @@ class Executor:
         await self._clock.sleep(delay_seconds)
         return None
 
-    async def _call(self, activity: Activity, run: Run, scheduled: Scheduled) -> str:
-        value = self._input(scheduled)
+    async def _call(self, activity: Activity, run: Run, scheduled: Scheduled, attempt: int) -> str:
         room = self._room(activity)
         if room is None:
-            result = await self._within_timeout(activity, value)
-        else:
-            async with room.place(run.row.lane, run.row.id):
-                result = await self._within_timeout(activity, value)
-        return self.encode(result, f"the result of {activity.name}").decode()
+            return await self._attempt(activity, run, scheduled, attempt)
+        async with room.place(run.row.lane, run.row.id):
+            return await self._attempt(activity, run, scheduled, attempt)
+
+    async def _attempt(self, activity: Activity, run: Run, scheduled: Scheduled, attempt: int) -> str:
+        with self._spans.attempt(activity.name, run.row.id, scheduled.task_id, attempt):
+            result = await self._within_timeout(activity, self._input(scheduled))
+            return self.encode(result, f"the result of {activity.name}").decode()
 
     def _room(self, activity: Activity) -> Room | None:
         if activity.concurrency is None:

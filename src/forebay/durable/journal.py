@@ -11,6 +11,7 @@ import msgspec
 
 from forebay.database.migrations import Migration
 from forebay.database.transaction import Transaction
+from forebay.values.correlation import Correlation
 
 RuntimeStatus = Literal["Running", "Completed", "Failed"]
 FactKind = Literal["completed", "failed", "attempt_failed"]
@@ -19,7 +20,7 @@ End = tuple[RuntimeStatus, str, int]  # status, output or failure as JSON, when
 
 def schema() -> list[Migration]:
     """The migrations of the journal's tables."""
-    return [files("forebay.durable").joinpath("journal.sql").read_text()]
+    return [files("forebay.durable").joinpath(name).read_text() for name in ("journal.sql", "correlation.sql")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +53,32 @@ class InstanceRow:
     created_at: int
     updated_at: int
     lane: str
+    correlation_id: str | None = None
+    project: str | None = None
+
+    @property
+    def correlation(self) -> Correlation | None:
+        """What ties the instance to the request that has led to it."""
+        return None if self.correlation_id is None else Correlation(id=self.correlation_id, project=self.project)
 
 
-_INSTANCE_COLUMNS = "key, id, name, status, input, output, created_at, updated_at, lane"
+_INSTANCE_COLUMNS = "key, id, name, status, input, output, created_at, updated_at, lane, correlation_id, project"
 
 
-def insert_instance(tx: Transaction, instance_id: str, name: str, input_json: str, lane: str) -> tuple[InstanceRow, bool]:
+def insert_instance(
+    tx: Transaction, instance_id: str, name: str, input_json: str, lane: str, correlation: Correlation | None = None
+) -> tuple[InstanceRow, bool]:
     """Record the start of an instance; the second value is False when the id was taken already."""
+    ties = (None, None) if correlation is None else (correlation.id, correlation.project)
     inserted = tx.execute(
-        "INSERT INTO instances (id, name, status, input, lane, created_at, updated_at) VALUES (?, ?, 'Running', ?, ?, ?, ?)"
-        " ON CONFLICT (id) DO NOTHING",
-        (instance_id, name, input_json, lane, tx.now_us, tx.now_us),
+        "INSERT INTO instances (id, name, status, input, lane, created_at, updated_at, correlation_id, project)"
+        " VALUES (?, ?, 'Running', ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
+        (instance_id, name, input_json, lane, tx.now_us, tx.now_us, *ties),
     )
     if inserted.rowcount == 1:
         key = inserted.lastrowid
         assert key is not None
-        return InstanceRow(key, instance_id, name, "Running", input_json, None, tx.now_us, tx.now_us, lane), True
+        return InstanceRow(key, instance_id, name, "Running", input_json, None, tx.now_us, tx.now_us, lane, *ties), True
     row = load_instance(tx.connection, instance_id)
     assert row is not None
     return row, False

@@ -11,10 +11,12 @@ from forebay.catalog.arrivals import outcome_of, settle_arrival
 from forebay.catalog.backlog import Lane, is_anything_open, open_arrivals
 from forebay.catalog.documents import fail, overtaken_by
 from forebay.database import Readers, Transaction, Writer
-from forebay.durable import DurableClient
+from forebay.durable import DurableClient, OrchestrationStatus
 from forebay.effects import Clock
 from forebay.errors import ForebayError
+from forebay.telemetry.observe.observation import Observation
 from forebay.values.arrival import Arrival
+from forebay.values.correlation import Correlation, correlate
 
 log = logging.getLogger(__name__)
 
@@ -30,13 +32,24 @@ class Dispatcher:
     waits in others, the oldest arrival of a lane starts after at most one of each other lane.
     """
 
-    def __init__(self, readers: Readers, writer: Writer, client: DurableClient, clock: Clock, *, orchestration: str, limit: int) -> None:
+    def __init__(
+        self,
+        readers: Readers,
+        writer: Writer,
+        client: DurableClient,
+        clock: Clock,
+        *,
+        orchestration: str,
+        limit: int,
+        observation: Observation | None = None,
+    ) -> None:
         self._readers = readers
         self._writer = writer
         self._client = client
         self._clock = clock
         self._orchestration = orchestration
         self._limit = limit
+        self._observation = observation or Observation()
         self._served: Lane | None = None  # had its turn last
         self._work: dict[str, asyncio.Task[None]] = {}  # by document
         self._held: set[str] = set()
@@ -105,20 +118,42 @@ class Dispatcher:
 
     async def _process(self, arrival: Arrival) -> None:
         """Run an arrival to its end."""
+        correlation = Correlation(id=arrival.correlation_id, project=arrival.project)
+        correlate(correlation)
+        self._tell_start(arrival)
         while True:
             try:
                 lane = f"{arrival.project}/{arrival.source}"
-                await self._client.start_new(self._orchestration, arrival.instance_id, {"arrival": arrival.sequence}, lane=lane)
+                value = {"arrival": arrival.sequence}
+                await self._client.start_new(self._orchestration, arrival.instance_id, value, lane=lane, correlation=correlation)
                 status = await self._client.wait_for_completion(arrival.instance_id)
                 if status.runtime_status == "Failed" or not _names_outcome(status.output):
                     # the orchestration settles its arrival, whatever its activities do; if it could not, this does
                     message = str(status.output)
                     await self._writer.submit(lambda tx, why=message: _settle_as_failed(tx, arrival, why))  # type: ignore[misc]
+                self._tell_end(arrival, status)
                 return
             except Exception as error:
                 is_passing = isinstance(error, ForebayError) and error.retryable
                 log.warning("arrival %s is started again: %s", arrival.sequence, error, exc_info=None if is_passing else error)
                 await self._clock.sleep(RETRY_SECONDS)
+
+    def _tell_start(self, arrival: Arrival) -> None:
+        if arrival.kind == "created" and self._observation.is_on:
+            self._observation.line(
+                f"Ingestion started orchestration id={arrival.instance_id} for {arrival.name}",
+                {"orchestration_id": arrival.instance_id, "document_id": arrival.document_id, "name": arrival.name},
+            )
+
+    def _tell_end(self, arrival: Arrival, status: OrchestrationStatus) -> None:
+        if not self._observation.is_on:
+            return
+        outcome = str(status.output["outcome"]) if _names_outcome(status.output) else "failed"
+        took = (status.last_updated_time - status.created_time).total_seconds() * 1000
+        since_arrival = (status.last_updated_time - arrival.at).total_seconds() * 1000
+        names = {"document_id": arrival.document_id, "orchestration_id": arrival.instance_id, "outcome": outcome}
+        self._observation.measurement("ProcessingDuration", took, names)
+        self._observation.summarize("end_to_end_latency", since_arrival, (("outcome", outcome),), project=arrival.project)
 
 
 def _names_outcome(output: Any) -> bool:

@@ -6,10 +6,14 @@ import hashlib
 import sqlite3
 from typing import Any
 
+from opentelemetry.trace import get_current_span
+
 from forebay.catalog import versions
 from forebay.catalog.arrivals import arrival_of, earlier_arrivals
+from forebay.catalog.versions import WRITE_SLICE_CHUNKS
 from forebay.durable import Registry
 from forebay.pipeline.byte_budget import ByteBudget
+from forebay.pipeline.calls import calling
 from forebay.pipeline.content_scan import ScanAction, count_by_kind
 from forebay.pipeline.parse import ParseRequest
 from forebay.pipeline.pipeline import Pipeline, PipelineLimits
@@ -59,12 +63,16 @@ def _register_indexing(registry: Registry, pipeline: Pipeline) -> None:
 
     async def _read(arrival: Arrival, current: tuple[str, str, int] | None) -> dict[str, Any]:
         with times.measure("read"):
-            content = await pipeline.sources.read(arrival, limit_bytes=limits.max_blob_bytes + 1)
+            with calling(pipeline.tracer, "read", _storage(arrival)) as span:
+                content = await pipeline.sources.read(arrival, limit_bytes=limits.max_blob_bytes + 1)
+                span.set_attribute("bytes", len(content))
             sha256 = hashlib.sha256(content).hexdigest()
         if current is not None and current[:2] == (sha256, limits.recipe) and (limits.scan_action == "warn" or not current[2]):
             return {"unchanged": True}
         with times.measure("parse"):
             parsed = await pipeline.parser.parse(parse_request(arrival, content, limits))
+        if len(parsed.chunks) > WRITE_SLICE_CHUNKS:  # of small ones the end says it soon enough
+            get_current_span().add_event("activity progress", {"step": "parsed", "chunks": len(parsed.chunks)})
         if parsed.findings and limits.scan_action != "warn":
             await staging.record_scan(arrival, parsed.findings, limits.scan_action)
             raise _forbidden(parsed.findings, limits.scan_action)
@@ -100,7 +108,9 @@ def _register_tidying(registry: Registry, pipeline: Pipeline) -> None:
     @activity
     async def move_blob(move: dict[str, Any]) -> str | None:
         """Move the blob of a handled arrival out of the intake container."""
-        return await pipeline.sources.move(await _arrival(move["arrival"]), move["container"])
+        arrival = await _arrival(move["arrival"])
+        with calling(pipeline.tracer, "move", _storage(arrival)):
+            return await pipeline.sources.move(arrival, move["container"])
 
     @activity
     async def delete_blobs(sequence: int) -> None:
@@ -110,10 +120,17 @@ def _register_tidying(registry: Registry, pipeline: Pipeline) -> None:
             deletion = arrival_of(connection, sequence)
             return [deletion, *(each for each in earlier_arrivals(connection, deletion) if each.kind == "created")]
 
-        await pipeline.sources.delete(await readers.run(look))
+        arrivals = await readers.run(look)
+        with calling(pipeline.tracer, "delete", _storage(arrivals[0])):
+            await pipeline.sources.delete(arrivals)
 
     async def _arrival(sequence: int) -> Arrival:
         return await readers.run(lambda connection: arrival_of(connection, sequence))
+
+
+def _storage(arrival: Arrival) -> dict[str, str]:
+    """What a call to the storage of an arrival's bytes says of itself."""
+    return {"type": "storage", "target": arrival.location.container or arrival.source, "name": arrival.location.name}
 
 
 def current_facts(connection: sqlite3.Connection, document_id: str) -> tuple[str, str, int] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +10,17 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
+from opentelemetry.trace import Span
 
 from forebay.catalog import models, versions
 from forebay.durable import Registry
 from forebay.errors import ForebayError
+from forebay.pipeline.calls import calling
 from forebay.pipeline.embedders.costs import costs_being_counted, counting_costs
 from forebay.pipeline.embedders.port import Embedder
 from forebay.pipeline.pipeline import Pipeline
+
+log = logging.getLogger(__name__)
 
 Missing = list[tuple[int, str]]  # (text id, text)
 
@@ -37,7 +42,10 @@ def register_embedding(registry: Registry, pipeline: Pipeline) -> None:
             ]
 
         with counting_costs() as costs:
-            count = sum([await _embed(pipeline, model, missing) for model, missing in await readers.run(look)])
+            (searched, missing), *built = await readers.run(look)
+            count = await _embed(pipeline, searched, missing)
+            for model, missing in built:
+                count += await _embed_ahead(pipeline, model, missing)
         return {"embedded": count, "costs": costs.to_json()} if costs.requests else count
 
     @activity
@@ -48,11 +56,23 @@ def register_embedding(registry: Registry, pipeline: Pipeline) -> None:
         return await _embed(pipeline, model, missing)
 
 
+async def _embed_ahead(pipeline: Pipeline, model: str, missing: Missing) -> int:
+    """For a model that is being built: what fails is left to the re-index, which looks again before searches go by it."""
+    try:
+        return await _embed(pipeline, model, missing)
+    except ForebayError as error:
+        if error.code == "database_unavailable":
+            raise
+        log.warning("new texts have no vectors of %s yet: %s", model, error)
+        return 0
+
+
 async def _embed(pipeline: Pipeline, model: str, missing: Missing) -> int:
     if not missing:
         return 0
     embedder = pipeline.embedder(model)
-    with pipeline.times.measure("embed"), _costs_recorded(pipeline):
+    attributes: dict[str, str | int] = {"type": "model", "target": model, "texts": len(missing)}
+    with calling(pipeline.tracer, "embed", attributes) as span, pipeline.times.measure("embed"), _costs_recorded(pipeline, span):
         vectors = await embedder.embed([text for _, text in missing])
     rows = _checked_rows(missing, vectors, embedder)
     with pipeline.times.measure("write"):
@@ -61,14 +81,18 @@ async def _embed(pipeline: Pipeline, model: str, missing: Missing) -> int:
 
 
 @contextmanager
-def _costs_recorded(pipeline: Pipeline) -> Iterator[None]:
-    """Add what the block costs to the sums since the start, also when it fails, and to what is counted around it."""
+def _costs_recorded(pipeline: Pipeline, span: Span) -> Iterator[None]:
+    """Add what the block costs to the sums since the start, also when it fails, to what is counted around it, and to the call's span."""
     around = costs_being_counted()
     with counting_costs() as costs:
         try:
             yield
         finally:
             pipeline.times.add_costs(costs.to_json())
+            if costs.requests:
+                span.set_attribute("tokens", costs.tokens)
+            if costs.usd is not None:
+                span.set_attribute("usd", costs.usd)
             if around is not None:
                 around.add(**asdict(costs))
 

@@ -55,7 +55,8 @@ class IndexModel:
         before = await self._pipeline.database.readers.run(models.searched_model)
         built = await self._pipeline.database.readers.run(models.built_model)
         is_kept = before is not None and (before.id == configured or before.id in self._pipeline.embedders)
-        if not is_kept or (before is not None and before.id != configured) or (built is not None and built.id != configured):
+        is_as_configured = before is not None and (before.id, before.made_by) == (configured, self._made_by)
+        if not is_as_configured or (built is not None and built.id != configured):
             await self._decide(is_kept=is_kept)
         after = await self._pipeline.database.readers.run(models.searched_model)
         if before is not None and after is not None and (before.id != configured or not after.is_complete):
@@ -69,8 +70,11 @@ class IndexModel:
             if built is not None and built.id != configured:
                 models.stop_building(tx)
             is_empty = not models.texts_without_vector(tx.connection, configured, limit=1)
+            searched = models.searched_model(tx.connection)
             if is_empty or not is_kept:
                 models.search_by(tx, configured, self._made_by, is_complete=is_empty)
+            elif searched is not None and searched.id == configured:  # made otherwise by now: its server has moved
+                models.search_by(tx, configured, self._made_by, is_complete=searched.is_complete)
 
         for is_last_try in (*[False] * (DECISION_TRIES - 1), True):
             try:

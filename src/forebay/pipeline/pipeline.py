@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
+
+from opentelemetry.trace import NoOpTracer, Tracer
 
 from forebay.database import Database
 from forebay.durable import Concurrency
@@ -48,6 +50,7 @@ class Pipeline:
     embedders: Mapping[str, Embedder]  # by model id: the configured one, and the one that searches still go by
     limits: PipelineLimits
     times: StageTimes
+    tracer: Tracer = field(default_factory=NoOpTracer)  # of calls to models and storage
 
     def embedder(self, model: str) -> Embedder:
         """The embedder of a model. Raises `ForebayError` `model_not_configured`."""

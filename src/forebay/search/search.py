@@ -228,7 +228,8 @@ class Search:
             except SnapshotTooOld:
                 continue
             except _ModelChanged:
-                self._model = None
+                if meaning is not None and self._model is meaning.model:  # else another search has loaded the new one by now
+                    self._model = None
                 meaning, warning = await self._meaning(request, words)
         raise ForebayError(
             "search_busy", "expected a snapshot of the catalog that stays current, but commits outran it", retryable=True, status=503

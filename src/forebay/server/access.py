@@ -12,6 +12,7 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from forebay.errors import ForebayError
 from forebay.intake.intake import Sender
 from forebay.server.keys.key import Caller, Scope
+from forebay.server.observed import tell_rate_limit
 from forebay.server.parts import Parts
 
 _API_KEY = APIKeyHeader(
@@ -42,7 +43,7 @@ async def known_caller(
 KnownCaller = Annotated[Caller | None, Depends(known_caller)]
 
 
-async def require_caller(parts: PartsOf, caller: KnownCaller) -> Caller:
+async def require_caller(request: Request, parts: PartsOf, caller: KnownCaller) -> Caller:
     """Whose key the request carries. Raises `ForebayError` (`invalid_key`, 401; `rate_limit_exceeded`, 429)."""
     if caller is None:
         raise ForebayError(
@@ -52,7 +53,12 @@ async def require_caller(parts: PartsOf, caller: KnownCaller) -> Caller:
             " bearer token.",
             status=401,
         )
-    parts.rates.take(caller.actor)
+    request.state.project = caller.project
+    try:
+        parts.rates.take(caller.actor)
+    except ForebayError as refused:
+        tell_rate_limit(parts.observation, request, caller.actor, refused)
+        raise
     return caller
 
 
@@ -108,12 +114,14 @@ def project_of(parts: Parts, caller: Caller, project: str | None) -> str:
 _Named = Annotated[str | None, Query(description="The project; without it that of the key, or the default one.")]
 
 
-async def _read_project(parts: PartsOf, caller: Reader, project: _Named = None) -> str:
-    return project_of(parts, caller, project)
+async def _read_project(request: Request, parts: PartsOf, caller: Reader, project: _Named = None) -> str:
+    request.state.project = project_of(parts, caller, project)
+    return cast("str", request.state.project)
 
 
 async def _sender(request: Request, parts: PartsOf, caller: Writer, project: _Named = None) -> Sender:
-    return Sender(project=project_of(parts, caller, project), actor=caller.actor, correlation_id=request.state.correlation_id)
+    request.state.project = project_of(parts, caller, project)
+    return Sender(project=request.state.project, actor=caller.actor, correlation_id=request.state.correlation_id)
 
 
 ReadProject = Annotated[str, Depends(_read_project)]  # of a request that may read

@@ -15,6 +15,7 @@ from forebay.server.problems import internal_error, problem
 log = logging.getLogger(__name__)
 
 HEADER = b"x-correlation-id"
+_TRACEPARENT = re.compile(rb"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}(?:-.*)?")  # W3C Trace Context
 _VALID = re.compile(rb"[!-~](?:[ -~]{0,126}[!-~])?")  # at most 128 printable ASCII characters
 
 _SECURITY_HEADERS = (
@@ -26,7 +27,7 @@ _SECURITY_HEADERS = (
 
 
 class CorrelationMiddleware:
-    """Gives every request the id that it brought, or a new one, as `request.state.correlation_id`.
+    """Gives every request the id that it brought, else that of the trace it belongs to, or a new one, as `request.state.correlation_id`.
 
     *Guarantees*: every answer carries `X-Correlation-ID`; an exception that nobody expected is logged with it and answered
     as a problem that tells nothing else.
@@ -40,8 +41,9 @@ class CorrelationMiddleware:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        correlation_id = _brought(scope) or self._random.hex(16)
-        scope.setdefault("state", {})["correlation_id"] = correlation_id
+        trace_id, parent_span_id = _traced(scope)
+        correlation_id = _brought(scope) or trace_id or self._random.hex(16)
+        scope.setdefault("state", {}).update(correlation_id=correlation_id, parent_span_id=parent_span_id)
         is_started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -69,3 +71,10 @@ class CorrelationMiddleware:
 def _brought(scope: Scope) -> str | None:
     values: list[Any] = [value for name, value in scope["headers"] if name == HEADER]
     return values[0].decode("ascii") if len(values) == 1 and _VALID.fullmatch(values[0]) else None
+
+
+def _traced(scope: Scope) -> tuple[str | None, str | None]:
+    """The trace and the span that the sender says it is in."""
+    values = [value for name, value in scope["headers"] if name == b"traceparent"]
+    found = _TRACEPARENT.fullmatch(values[0]) if len(values) == 1 else None
+    return (None, None) if found is None else (found[1].decode(), found[2].decode())

@@ -10,9 +10,10 @@ from forebay.server.bounds import BoundsMiddleware
 from forebay.server.correlation import CorrelationMiddleware
 from forebay.server.description import describe
 from forebay.server.hosts import allowed_hosts
+from forebay.server.observed import ObservationMiddleware
 from forebay.server.parts import Parts
 from forebay.server.problems import answer_errors_as_problems
-from forebay.server.routes import blobs, checks, docs, documents, health, keys, reindex, search
+from forebay.server.routes import blobs, checks, docs, documents, health, keys, query, reindex, search, telemetry
 
 
 def create_server(parts: Parts) -> FastAPI:
@@ -25,11 +26,12 @@ def create_server(parts: Parts) -> FastAPI:
         redirect_slashes=False,  # it would send clients to whatever their Host header says
     )
     app.state.parts = parts
-    for noun in (health, documents, blobs, search, checks, reindex, keys, docs):
+    for noun in (health, documents, blobs, search, telemetry, query, checks, reindex, keys, docs):
         app.include_router(noun.router())
     answer_errors_as_problems(app)
     # the last one added is the outermost
     app.add_middleware(BoundsMiddleware, hosts=allowed_hosts(parts.settings), max_body_bytes=parts.settings.server.max_body_bytes)
+    app.add_middleware(ObservationMiddleware, observation=parts.observation, clock=parts.effects.clock)
     app.add_middleware(CorrelationMiddleware, random=parts.effects.random)
     description: dict[str, Any] = {}
 

@@ -19,6 +19,10 @@ from forebay.search.search import Search
 from forebay.server.keys.ring import KeyRing
 from forebay.server.rate_limits import TokenBuckets
 from forebay.settings import Settings
+from forebay.telemetry.drainer import Drainer
+from forebay.telemetry.ingest import TelemetryIngest
+from forebay.telemetry.kql.engine import QueryEngine
+from forebay.telemetry.observe.observation import Observation
 
 
 class SourceProgress(Protocol):
@@ -62,6 +66,25 @@ class Index(Protocol):
         ...
 
 
+class TelemetryParts(Protocol):
+    """The telemetry path."""
+
+    @property
+    def ingest(self) -> TelemetryIngest:
+        """Takes telemetry in."""
+        ...
+
+    @property
+    def queries(self) -> QueryEngine:
+        """Answers KQL."""
+        ...
+
+    @property
+    def drainer(self) -> Drainer:
+        """Moves what came in into the tables."""
+        ...
+
+
 @dataclass(slots=True)
 class ServerState:
     """Where the program is between start and stop."""
@@ -96,3 +119,5 @@ class Parts:
     sources: SourceProgress
     checks: Checks
     index: Index
+    telemetry: TelemetryParts
+    observation: Observation = field(default_factory=Observation)

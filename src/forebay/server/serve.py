@@ -99,6 +99,7 @@ def _stopping_by_signal(parts: Parts, server: Server) -> Iterator[None]:
         nonlocal is_asked
         is_asked = True
         log.info("%s: stopping", number.name)
+        parts.observation.stop_reason = number.name
         parts.state.stopping.set()
         server.should_exit = True
         for each in _SIGNALS:

@@ -272,6 +272,34 @@ class CheckResult:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QueryColumn:
+    """A column of an answer, with its KQL type."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryTable:
+    """A table of an answer."""
+
+    name: str
+    columns: list[QueryColumn]
+    rows: list[list[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryAnswer:
+    """What a query answers, in the shape of Log Analytics."""
+
+    tables: list[QueryTable]
+    took_ms: float
+    lag_seconds: float  # above 0: how old what is missing may be
+    truncated: Literal["rows", "bytes"] | None  # which limit cut the answer short
+    render: dict[str, str] | None  # the chart that the query asks for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
     """What telemetry has come in since the start."""
 

@@ -331,6 +331,20 @@ class EngineSettings:
 class TelemetrySettings:
     """Logs, metrics and traces."""
 
+    telemetry: bool = setting(True, "Whether the program records what it does itself.", flag, unit="1 or 0")
+    role_name: str = setting(
+        "forebay", "What the program calls itself in `cloud_RoleName`.", matching(r"[^\x00-\x1f]{1,128}", "one line of text"), unit="name"
+    )
+    telemetry_sampling: float = setting(
+        1.0,
+        "Which share of the program's own traces is kept, each whole or not at all; those with failures always are.",
+        number(0, 1),
+        unit="ratio",
+        aliases=("AZURE_MONITOR_SAMPLING_RATE",),
+    )
+    telemetry_counters_seconds: float = setting(
+        30.0, "How often processor, memory, disk and queues are read.", number(0.1, 86_400), unit="seconds"
+    )
     telemetry_batch_mb: int = setting(16, "The largest batch of telemetry, inflated.", whole(1, 60), unit="MiB")
     telemetry_log_mb: int = setting(
         2048, "How much telemetry may wait for the tables; more is refused until there is room.", whole(64, 1 << 20), unit="MiB"

@@ -17,7 +17,7 @@ from forebay.database import Database, Migration, Transaction
 from forebay.database.database import Synchronous, open_writer_connection
 from forebay.database.group import GroupCommitter, Unit, database_unavailable
 from forebay.database.readers import open_reader, read_snapshot
-from forebay.database.writer import GROUP_LIMIT_UNITS, answer_all
+from forebay.database.writer import GROUP_LIMIT_UNITS, WriterLoad, answer_all
 from forebay.effects import Clock
 
 Result = TypeVar("Result")
@@ -69,6 +69,11 @@ class InlineWriter:
         self._is_closed = False
         self.commit_count = 0  # begun, whether they succeeded or not
         self.crashed: asyncio.Future[None] = self._loop.create_future()
+
+    def load(self) -> WriterLoad:
+        return WriterLoad(
+            journal_waiting_count=len(self._journal), bulk_waiting_count=len(self._bulk), commit_count=self.commit_count, commit_seconds=0.0
+        )
 
     def not_before(self, time_us: int) -> None:
         self._committer.not_before(time_us)

@@ -6,15 +6,16 @@ import asyncio
 import dataclasses
 import hmac
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from forebay.database import Database
+from forebay.database import Database, Transaction
 from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.server.keys import store
 from forebay.server.keys.key import Caller, Key, Scope, digest_of, id_in, new_secret
 from forebay.settings import Settings
+from forebay.telemetry.observe.observation import Observation
 from forebay.values.times import to_microseconds
 
 log = logging.getLogger(__name__)
@@ -28,13 +29,17 @@ KEY_LIMIT = 10_000  # that are kept in memory
 class KeyRing:
     """Knows every key. Open it before use; it is changed only through this object."""
 
-    def __init__(self, database: Database, effects: Effects, fixed: Mapping[str, Caller]) -> None:
-        """`fixed` has the callers of the keys that the settings give."""
+    def __init__(
+        self, database: Database, effects: Effects, fixed: Mapping[str, Caller], *, observation: Observation | None = None
+    ) -> None:
+        """`fixed` has the callers of the keys that the settings give; changes are told to `observation`."""
+        self._observation = observation or Observation()
         self._database = database
         self._effects = effects
         self._fixed = [(digest_of(key), caller) for key, caller in fixed.items()]
         self._keys: dict[str, Key] = {}
         self._uses: set[asyncio.Task[None]] = set()
+        self._changing = asyncio.Lock()  # lest a look from before another change replaces what came after it
 
     async def open(self) -> None:
         """Load what was made earlier."""
@@ -72,8 +77,8 @@ class KeyRing:
             raise ForebayError("too_many_keys", f"there are {len(self._keys)} keys, and {KEY_LIMIT} is the limit", status=409)
         expires_at = None if lifetime_seconds is None else self._now_us() + int(lifetime_seconds * 1e6)
         key, secret = self._new(name, project, scopes, expires_at)
-        await self._database.writer.submit(lambda tx: store.insert_key(tx, key, actor))
-        await self.open()
+        await self._change(lambda tx: store.insert_key(tx, key, actor))
+        self._tell("key_created", key, actor, scopes=" ".join(sorted(scopes)))
         return self._keys[key.id], secret
 
     async def rotate(self, key_id: str, *, overlap_seconds: float, actor: str, project: str | None = None) -> tuple[Key, str]:
@@ -85,16 +90,24 @@ class KeyRing:
         lifetime_us = None if old.expires_at is None else old.expires_at - old.created_at
         new, secret = self._new(old.name, old.project, old.scopes, None if lifetime_us is None else self._now_us() + lifetime_us)
         until_us = self._now_us() + int(overlap_seconds * 1e6)
-        await self._database.writer.submit(lambda tx: store.replace_key(tx, key_id, new, actor, until_us))
-        await self.open()
+        await self._change(lambda tx: store.replace_key(tx, key_id, new, actor, until_us))
+        self._tell("key_rotated", old, actor, replaced_by=new.id)
         return self._keys[new.id], secret
 
     async def revoke(self, key_id: str, *, actor: str, project: str | None = None) -> Key:
         """Let a key open nothing any more. Raises `ForebayError` (`key_not_found`)."""
-        self._known(key_id, project)
-        await self._database.writer.submit(lambda tx: store.revoke_key(tx, key_id, actor))
-        await self.open()
+        key = self._known(key_id, project)
+        await self._change(lambda tx: store.revoke_key(tx, key_id, actor))
+        self._tell("key_revoked", key, actor)
         return self._keys[key_id]
+
+    async def _change(self, unit: Callable[[Transaction], None]) -> None:
+        async with self._changing:
+            await self._database.writer.submit(unit)
+            await self.open()
+
+    def _tell(self, event: str, key: Key, actor: str, **more: str) -> None:
+        self._observation.event(event, {"key_id": key.id, "key_name": key.name, "actor": actor, **more}, project=key.project)
 
     def _known(self, key_id: str, project: str | None) -> Key:
         key = self._keys.get(key_id)

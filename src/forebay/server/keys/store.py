@@ -36,7 +36,7 @@ def insert_key(tx: Transaction, key: Key, actor: str) -> None:
             key.project,
             " ".join(sorted(key.scopes)),
             key.digest,
-            tx.now_us,
+            key.created_at,  # by the clock that ends its life, too; the time of commits may be ahead of it
             key.expires_at,
             None,
             None,
@@ -48,8 +48,19 @@ def insert_key(tx: Transaction, key: Key, actor: str) -> None:
 
 
 def replace_key(tx: Transaction, old_id: str, new: Key, actor: str, until_us: int) -> None:
-    """Add the key that follows another, which opens until a time, at most until its own end. Raises `ForebayError` (`key_not_found`)."""
+    """Add the key that follows another, which opens until a time, at most until its own end.
+
+    Raises `ForebayError` (`key_not_found`), also for a key that has a successor: only that one still has the lifetime of both.
+    """
     _valid_key(tx, old_id)
+    (successor,) = tx.execute("SELECT replaced_by FROM api_keys WHERE id = ?", (old_id,)).fetchone()
+    if successor is not None:
+        raise ForebayError(
+            "key_not_found",
+            f"expected a key that has not been rotated, {old_id!r} was replaced by {successor!r}",
+            hint=f"Rotate {successor} instead.",
+            status=404,
+        )
     insert_key(tx, new, actor)
     tx.execute(
         "UPDATE api_keys SET replaced_by = ?, expires_at = min(coalesce(expires_at, ?), ?) WHERE id = ?",

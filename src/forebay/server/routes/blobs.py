@@ -24,6 +24,7 @@ from forebay.server.shapes import BlobPage, BlobStored, blob_json
 from forebay.values.arrival import INCOMING_SOURCE
 from forebay.values.blob import Blob, BlobAddress
 
+_LOOK_LIMIT = 10_000  # blobs that are looked at at once
 _TRIES = 3  # of opening a blob that is written again and again
 
 Container = Annotated[str, Path(description="The container: `incoming`, `processed`, `failed`, `archive` exist from the start.")]
@@ -103,15 +104,11 @@ async def list_blobs(
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
-    """List the blobs of a container in byte order of their names.
-
-    A page of a key that belongs to a project leaves out those of other projects, and may be shorter than `limit` for it.
-    """
+    """List the blobs of a container in byte order of their names; a key that belongs to a project sees those of its project only."""
     after = decode_cursor(cursor) if cursor else ""
-    found = await parts.blobs.list(container, prefix=prefix, after=after, limit=limit + 1)
+    found = await _own_blobs(parts, caller, container, prefix, after, limit + 1)
     next_cursor = encode_cursor(found[limit - 1].address.name) if len(found) > limit else None
-    own = await _own_names(parts, caller, container, [each.address.name for each in found[:limit]])
-    return json_answer(BlobPage(blobs=[blob_json(each) for each in found[:limit] if each.address.name in own], next_cursor=next_cursor))
+    return json_answer(BlobPage(blobs=[blob_json(each) for each in found[:limit]], next_cursor=next_cursor))
 
 
 async def get_blob(
@@ -162,6 +159,20 @@ async def delete_blob(parts: PartsOf, caller: Writer, container: Container, name
     address = await _own_address(parts, caller, container, name)
     await parts.blobs.delete(address, if_match=None if expected == ANY else expected)
     return Response(status_code=204)
+
+
+async def _own_blobs(parts: Parts, caller: Caller, container: str, prefix: str, after: str, limit: int) -> list[Blob]:
+    """At most `limit` that the caller may see: a cursor must name none of another project, so the search ends at one's own."""
+    own: list[Blob] = []
+    look_count = limit
+    while True:
+        found = await parts.blobs.list(container, prefix=prefix, after=after, limit=look_count)
+        names = await _own_names(parts, caller, container, [each.address.name for each in found])
+        own += [each for each in found if each.address.name in names]
+        if len(own) >= limit or len(found) < look_count:
+            return own[:limit]
+        after = found[-1].address.name
+        look_count = min(4 * look_count, _LOOK_LIMIT)  # each look reads the whole folder
 
 
 async def _own_names(parts: Parts, caller: Caller, container: str, names: list[str]) -> set[str]:

@@ -73,11 +73,19 @@ async def _services(parts: Parts, *, with_embedder: bool) -> dict[str, ServiceHe
     probes: dict[str, Callable[[], Awaitable[object]]] = {
         "database": lambda: parts.readers.run(lambda connection: connection.execute("SELECT count(*) FROM sqlite_master").fetchone()),
         "blobs": lambda: parts.blobs.list(INCOMING, limit=1),
+        "telemetry": lambda: _drains(parts),
     }
     if with_embedder:
         probes["embedder"] = lambda: parts.embedder.embed(["How are you?"])
     found = await asyncio.gather(*(_probe(parts, probe) for probe in probes.values()))
     return dict(zip(probes, found, strict=True))
+
+
+async def _drains(parts: Parts) -> None:
+    """Raise what keeps telemetry from the tables."""
+    error = parts.telemetry.drainer.state().error
+    if error is not None:
+        raise error
 
 
 async def _probe(parts: Parts, probe: Callable[[], Awaitable[object]]) -> ServiceHealth:

@@ -28,7 +28,10 @@ SEVERITIES = {
 }
 
 
-class _Sent(msgspec.Struct):
+_SEVERITY_DIGITS = frozenset("01234")
+
+
+class _Sent(msgspec.Struct, omit_defaults=True):
     """What every entry may say. Unknown fields are refused, so that a misspelt one is noticed."""
 
     timestamp: datetime | None = None
@@ -112,16 +115,26 @@ class _LooseBatch(msgspec.Struct, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
+class Batch:
+    """A valid batch."""
+
+    rows: Rows
+    entry_count: int
+    agent_version: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class BatchDecoder(Generic[Sent]):
     """Turns the body of one route into rows."""
 
     kind: Kind
     strict: msgspec.json.Decoder[_Batch[Sent]]
     entry: msgspec.json.Decoder[Sent]
-    to_row: Callable[[Sent, str, str | None], tuple[str, Row]]
+    to_row: Callable[[Sent, str], tuple[str, Row]]
+    is_plain: Callable[[Sent], bool]  # whether the tables take it as it is, under the name of its kind
 
-    def decode(self, body: bytes, received: datetime) -> tuple[Rows, int]:
-        """Rows, and how many entries they come from.
+    def decode(self, body: bytes, received: datetime) -> Batch:
+        """The entries of a batch, each as the tables take it.
 
         Raises `ForebayError` (`invalid_json`, `batch_too_large`) and `BatchRefused`, which names every bad entry.
         """
@@ -129,14 +142,19 @@ class BatchDecoder(Generic[Sent]):
             batch = self.strict.decode(body)
             if len(batch.entries) > BATCH_LIMIT:
                 raise _too_many(len(batch.entries))
-            now = time_text(received)
-            rows: dict[str, list[Row]] = {}
-            for sent in batch.entries:
-                table, row = self.to_row(sent, now, batch.agent_version)
-                rows.setdefault(table, []).append(row)
+            rows: dict[str, list[Any]] = {}
+            plain = [sent for sent in batch.entries if self.is_plain(sent)]
+            if plain:
+                rows[self.kind] = plain
+            if len(plain) < len(batch.entries):
+                now = time_text(received)
+                for sent in batch.entries:
+                    if not self.is_plain(sent):
+                        table, row = self.to_row(sent, now)
+                        rows.setdefault(table, []).append(row)
         except (msgspec.ValidationError, OverflowError, ValueError) as error:
             raise self._explained(body, error) from None
-        return rows, len(batch.entries)
+        return Batch(rows, len(batch.entries), batch.agent_version)
 
     def _explained(self, body: bytes, error: Exception) -> ForebayError:
         """The decoder stops at the first mistake: look at each entry by itself."""
@@ -151,7 +169,7 @@ class BatchDecoder(Generic[Sent]):
         problems = []
         for index, raw in enumerate(batch.entries):
             try:
-                self.to_row(self.entry.decode(raw), "", None)
+                self.to_row(self.entry.decode(raw), "")
             except _FieldError as mistake:
                 problems.append(EntryProblem(index=index, field=mistake.field, reason=str(mistake)))
             except (msgspec.ValidationError, OverflowError, ValueError) as mistake:
@@ -170,13 +188,20 @@ class _FieldError(ValueError):
         self.field = field
 
 
-def _log_row(sent: LogEntry, now: str, agent_version: str | None) -> tuple[str, Row]:
+def _time(sent: _Sent, now: str) -> str:
+    try:
+        return now if sent.timestamp is None else time_text(sent.timestamp)
+    except OverflowError:
+        raise _FieldError("timestamp", "expected a time between the years 1 and 9999 in UTC") from None
+
+
+def _log_row(sent: LogEntry, now: str) -> tuple[str, Row]:
     labels = sent.labels
     severity = _severity(sent.level)
     if severity is None and sent.level is not None:
         labels = {"level": sent.level, **(labels or {})}
     row: dict[str, Any] = {
-        "timestamp": now if sent.timestamp is None else time_text(sent.timestamp),
+        "timestamp": _time(sent, now),
         "message": sent.message,
         "severityLevel": severity,
         "customDimensions": labels,
@@ -185,7 +210,6 @@ def _log_row(sent: LogEntry, now: str, agent_version: str | None) -> tuple[str, 
         "cloud_RoleName": sent.service,
         "cloud_RoleInstance": sent.host,
         "environment": sent.environment,
-        "sdkVersion": agent_version,
         "itemType": "trace",
         "itemCount": 1,
     }
@@ -218,14 +242,14 @@ def _error_of(sent: LogEntry) -> RaisedError | None:
 
 def _severity(level: str | int | None) -> int | None:
     if isinstance(level, str):
-        return SEVERITIES.get(level.lower(), int(level) if level in "01234" and level else None)
+        return SEVERITIES.get(level.lower(), int(level) if level in _SEVERITY_DIGITS else None)
     return level if level is not None and 0 <= level <= 4 else None
 
 
 _METRIC_TYPES = ("counter", "gauge", "histogram")
 
 
-def _metric_row(sent: MetricEntry, now: str, agent_version: str | None) -> tuple[str, Row]:
+def _metric_row(sent: MetricEntry, now: str) -> tuple[str, Row]:
     labels = dict(sent.labels or {})
     if sent.metric_type is not None:
         if sent.metric_type.lower() not in _METRIC_TYPES:
@@ -235,28 +259,27 @@ def _metric_row(sent: MetricEntry, now: str, agent_version: str | None) -> tuple
         labels.setdefault("unit", sent.unit)
     value = sent.value
     return "customMetrics", {
-        "timestamp": now if sent.timestamp is None else time_text(sent.timestamp),
+        "timestamp": _time(sent, now),
         "name": sent.name,
         "value": value,
         "valueCount": 1,
         "valueSum": value,
         "valueMin": value,
         "valueMax": value,
-        "customDimensions": labels or None,
+        "customDimensions": labels or sent.labels,
         "operation_Id": sent.trace_id,
         "operation_ParentId": sent.span_id,
         "cloud_RoleName": sent.service,
         "cloud_RoleInstance": sent.host,
         "environment": sent.environment,
-        "sdkVersion": agent_version,
         "itemType": "customMetric",
         "itemCount": 1,
     }
 
 
-def _event_row(sent: EventEntry, now: str, agent_version: str | None) -> tuple[str, Row]:
+def _event_row(sent: EventEntry, now: str) -> tuple[str, Row]:
     return "customEvents", {
-        "timestamp": now if sent.timestamp is None else time_text(sent.timestamp),
+        "timestamp": _time(sent, now),
         "name": sent.name,
         "customDimensions": sent.labels,
         "customMeasurements": sent.measurements,
@@ -267,25 +290,51 @@ def _event_row(sent: EventEntry, now: str, agent_version: str | None) -> tuple[s
         "cloud_RoleName": sent.service,
         "cloud_RoleInstance": sent.host,
         "environment": sent.environment,
-        "sdkVersion": agent_version,
         "itemType": "customEvent",
         "itemCount": 1,
     }
 
 
+def _is_plain_time(sent: _Sent) -> bool:
+    """A time that is between the years 1 and 9999 in UTC, too: DuckDB takes others, and nothing that reads them does."""
+    return sent.timestamp is None or 1 < sent.timestamp.year < 9999
+
+
+def _is_plain_log(sent: LogEntry) -> bool:
+    """A line at a known level that is about no error."""
+    level, labels = sent.level, sent.labels
+    return (
+        sent.exception is None
+        and _is_plain_time(sent)
+        and (level is None or (level.lower() in SEVERITIES if isinstance(level, str) else 0 <= level <= 4))
+        and (labels is None or ("exception.type" not in labels and "exception.message" not in labels))
+    )
+
+
+def _is_plain_metric(sent: MetricEntry) -> bool:
+    """A bare value: what is to be merged into its labels is not left to SQL."""
+    return sent.metric_type is None and sent.unit is None and _is_plain_time(sent)
+
+
+def _is_never_plain(sent: EventEntry) -> bool:
+    return False
+
+
 def log_decoder() -> BatchDecoder[LogEntry]:
-    """The decoder of `POST /logs`: rows of traces, and of exceptions for lines that are about an error."""
-    return BatchDecoder("logs", msgspec.json.Decoder(_Batch[LogEntry]), msgspec.json.Decoder(LogEntry), _log_row)
+    """The decoder of `POST /logs`: lines as they are, for traces, and rows of exceptions for those that are about an error."""
+    return BatchDecoder("logs", msgspec.json.Decoder(_Batch[LogEntry]), msgspec.json.Decoder(LogEntry), _log_row, _is_plain_log)
 
 
 def metric_decoder() -> BatchDecoder[MetricEntry]:
     """The decoder of `POST /metrics`: rows of customMetrics."""
-    return BatchDecoder("metrics", msgspec.json.Decoder(_Batch[MetricEntry]), msgspec.json.Decoder(MetricEntry), _metric_row)
+    return BatchDecoder(
+        "metrics", msgspec.json.Decoder(_Batch[MetricEntry]), msgspec.json.Decoder(MetricEntry), _metric_row, _is_plain_metric
+    )
 
 
 def event_decoder() -> BatchDecoder[EventEntry]:
     """The decoder of `POST /events`: rows of customEvents."""
-    return BatchDecoder("events", msgspec.json.Decoder(_Batch[EventEntry]), msgspec.json.Decoder(EventEntry), _event_row)
+    return BatchDecoder("events", msgspec.json.Decoder(_Batch[EventEntry]), msgspec.json.Decoder(EventEntry), _event_row, _is_never_plain)
 
 
 def _too_many(count: int) -> ForebayError:
