@@ -63,7 +63,7 @@ async def test_the_answer_has_the_shape_of_log_analytics(tmp_path: Path) -> None
     async with http_api(tmp_path) as api:
         await send(api, "logs", {"message": "m", "service": "s", "timestamp": "2026-01-02T03:04:05.5+02:00", "labels": {"a": [1]}})
         query = (
-            "traces | where cloud_RoleName == 's' | project timestamp, message, customDimensions, gone = timespan(1h) | render timechart"
+            "traces | where cloud_RoleName == 's' | project timestamp, message, customDimensions, hour = timespan(1h) | render timechart"
         )
         body = (await api.client.post("/query", json={"query": query})).json()
         (table,) = body["tables"]
