@@ -49,7 +49,7 @@ def fan_out(context: OrchestrationContext) -> Generator[Task, Any, Any]:
 
 
 Write = tuple[str, tuple[Any, ...]]
-INSERT_INSTANCE = "INSERT INTO instances VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+INSERT_INSTANCE = "INSERT INTO instances VALUES (?, ?, ?, ?, ?, '', ?, ?, ?, NULL, NULL)"
 INSERT_FACT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 END_INSTANCE = "UPDATE instances SET status = ?, output = ?, updated_at = ? WHERE key = ?"
 

@@ -20,7 +20,7 @@ End = tuple[RuntimeStatus, str, int]  # status, output or failure as JSON, when
 
 def schema() -> list[Migration]:
     """The migrations of the journal's tables."""
-    return [files("forebay.durable").joinpath(name).read_text() for name in ("journal.sql", "correlation.sql")]
+    return [files("forebay.durable").joinpath("journal.sql").read_text()]
 
 
 @dataclass(frozen=True, slots=True)

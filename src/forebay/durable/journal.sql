@@ -7,7 +7,9 @@ CREATE TABLE instances (
   lane TEXT NOT NULL,                 -- what it takes turns with others for, where activities have a limit
   output TEXT,                        -- the output, or the failure
   created_at INTEGER NOT NULL,        -- microseconds since the epoch
-  updated_at INTEGER NOT NULL
+  updated_at INTEGER NOT NULL,
+  correlation_id TEXT,                -- what ties the instance to the request that has led to it
+  project TEXT                        -- whose work it is
 );
 CREATE INDEX instances_running ON instances (key) WHERE status = 'Running';
 CREATE TABLE history (
