@@ -45,7 +45,8 @@ def run_forebay(folder: Path, data: Path, embedder: str) -> dict[str, float]:
     from forebay.catalog.queries import summary
     from forebay.settings import load_settings
 
-    settings = load_settings({}, {"data_dir": data, "watch": (folder,), "embedder": embedder}, env_file=None)
+    given = {"data_dir": data, "watch": (folder,), "embedder": embedder, "telemetry": False}
+    settings = load_settings({}, given, env_file=None)
 
     async def run() -> dict[str, float]:
         async with open_forebay(settings) as program:
