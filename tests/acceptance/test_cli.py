@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import httpx
@@ -209,7 +210,13 @@ def test_ctrl_c_in_put_says_what_is_stored_and_the_rest_can_follow(tmp_path: Pat
     for number in range(600):
         (many / f"{number:04}.txt").write_text(f"note {number}\n", encoding="utf-8")
     put = subprocess.Popen(
-        [FOREBAY, "put", "many"], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [FOREBAY, "put", "many"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a job in the background inherits that it is ignored
     )
     until(lambda: len(list((tmp_path / "data").glob("containers/*/*.txt"))) > 20)
     put.send_signal(signal.SIGINT)
