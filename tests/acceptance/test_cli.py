@@ -216,7 +216,8 @@ def test_ctrl_c_in_put_says_what_is_stored_and_the_rest_can_follow(tmp_path: Pat
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # a job in the background inherits that it is ignored
+        # a job in the background inherits that it is ignored
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no threads run in this test
     )
     until(lambda: len(list((tmp_path / "data").glob("containers/*/*.txt"))) > 20)
     put.send_signal(signal.SIGINT)
