@@ -477,3 +477,17 @@ def test_the_same_holds_in_a_real_folder() -> None:
     while step_count < REAL_STEP_COUNT:
         step_count += run_machine(RealMachine, seed, example_count=2, steps=40)
         seed += 1
+
+
+def test_a_blob_that_is_being_replaced_is_not_taken_for_the_older_one_that_a_look_has_found() -> None:
+    """Found by the machine after 98,000 steps: the arrival is recorded before the blob becomes visible."""
+    for seed in range(1, 40):
+        machine = VirtualMachine()
+        machine.begin(seed=seed)
+        machine.put_blob(data=CONTENTS["empty"], name="in/w.txt")
+        machine.catch_up(is_complete=False)
+        machine.restart(gap=0.0)
+        machine.drop(data=CONTENTS["amber"], name="x.txt")
+        machine.put_blob(data=CONTENTS["amber"], name="in/w.txt")
+        machine.catch_up(is_complete=False)
+        machine.teardown()

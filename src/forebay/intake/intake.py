@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterable, Sequence
 from dataclasses import dataclass
 
@@ -38,6 +39,12 @@ class Intake:
         self.container = container
         self.prefix = prefix
         self._max_bytes = max_bytes
+        self._appearing: Counter[str] = Counter()  # names in the intake container
+
+    @property
+    def appearing(self) -> frozenset[str]:
+        """Blobs of the intake container whose arrivals may be recorded while there is nothing, or something older, under their names."""
+        return frozenset(name for name, count in self._appearing.items() if count)
 
     def triggers(self, address: BlobAddress) -> bool:
         """Whether a blob at this address is an arrival."""
@@ -137,16 +144,20 @@ class Intake:
             self._dispatcher.hold(event_id)
             recorded.extend(await self.record([new]))
 
-        blob = await self._blobs.put(
-            address,
-            content,
-            max_bytes=self._max_bytes,
-            content_type=content_type,
-            if_match=if_match,
-            if_none_match=if_none_match,
-            before_visible=record,
-            after_visible=lambda: self._dispatcher.release(event_id),
-        )
+        self._appearing[address.name] += 1
+        try:
+            blob = await self._blobs.put(
+                address,
+                content,
+                max_bytes=self._max_bytes,
+                content_type=content_type,
+                if_match=if_match,
+                if_none_match=if_none_match,
+                before_visible=record,
+                after_visible=lambda: self._dispatcher.release(event_id),
+            )
+        finally:
+            self._appearing -= Counter([address.name])
         (arrival,) = recorded
         assert arrival is not None  # a new file has a new ETag
         return arrival, blob

@@ -82,12 +82,16 @@ class Reconciler:
         newest = await self._readers.run(
             lambda connection: newest_at(connection, place.key, project=place.project, passing=_MAY_HEAL, only=wanted)
         )
+        # between the look at the catalog and the look at the files: what is listed of these may be older than what is recorded
+        appearing = self._intake.appearing if place.container is not None else frozenset()
         # what lies in the intake container is looked at whether it is known or not
         scan = await self._list(place, newest.etags if place.container is None else {}, only)
         recorded_count = 0
         unsettled: set[str] = set()
         for batch in _batches(place, scan):
-            found = await self._differences(place, actor, newest.sequences, batch)
+            unsettled |= batch.keys() & appearing
+            comparable = {name: entry for name, entry in batch.items() if name not in appearing}
+            found = await self._differences(place, actor, newest.sequences, comparable)
             unsettled |= found.unsettled
             recorded = await self._intake.record(found.arrivals) if found.arrivals else []
             for new, arrival in zip(found.arrivals, recorded, strict=True):
