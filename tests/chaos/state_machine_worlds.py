@@ -11,7 +11,7 @@ import os
 import random
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -121,23 +121,6 @@ async def at_rest(core: Core) -> None:
         raise AssertionError(f"never at rest: {core.engine.live_count} instances live, {seen.summary}, {seen.answers}") from None
 
 
-class _Told(set[Path]):
-    """The changes that a feed has to tell; it wakes up for each."""
-
-    def __init__(self, news: asyncio.Event) -> None:
-        super().__init__()
-        self._news = news
-
-    def add(self, path: Path) -> None:
-        super().add(path)
-        self._news.set()
-
-    def __ior__(self, paths: Iterable[Path]) -> _Told:  # type: ignore[override, misc]
-        self.update(paths)
-        self._news.set()
-        return self
-
-
 class VirtualWorld:
     """Virtual files, virtual time, the database inline, and processes that die when they are told to."""
 
@@ -234,8 +217,7 @@ class VirtualWorld:
     async def _open(self) -> None:
         self._clock = VirtualClock(asyncio.get_running_loop(), self._wall)
         self._files.attach(self._clock, self._before_file_operation)
-        self._news = asyncio.Event()
-        self._files.changed = _Told(self._news)
+        self._files.take_changed()  # nobody listened
         for folder in (self.folder, self.elsewhere):
             self._files.make_directory(folder)
         database, self._writer = open_inline_database(
@@ -327,12 +309,9 @@ class VirtualWorld:
 
     async def changed_paths(self) -> set[Path]:
         """What a change feed tells next, a moment later than it happened."""
-        await self._news.wait()
+        await self._files.news.wait()
         await asyncio.sleep(0.02 + self.delay_seconds())
-        self._news.clear()
-        told = set(self._files.changed)
-        self._files.changed.clear()
-        return told
+        return self._files.take_changed()
 
 
 class _InlineBlocking:

@@ -26,6 +26,7 @@ from forebay.testing.virtual_loop import VirtualClock
 Result = TypeVar("Result")
 EpisodeKind = Literal["disk_full", "folder_gone", "folder_unreadable"]
 
+UNREADABLE = "read of an unreadable file"
 WRITES = frozenset({"create", "write", "sync", "rename"})  # what needs room on a disk
 EPISODE_SECONDS = (2.0, 30.0, 900.0)  # shorter and longer than all retries of an activity together
 SLOW_SECONDS = (1.0, 15.0, 350.0)  # the longest is over the timeout of an activity
@@ -78,16 +79,22 @@ class Episode:
 
 
 class Accidents:
-    """What goes wrong in one life of the program; `counts` says by kind what did."""
+    """What goes wrong in one life of the program.
 
-    def __init__(self, faults: Faults, chance: random.Random, clock: VirtualClock, *, folder: Path, counts: Counter[str]) -> None:
+    `counts` says by kind what did, `in_a_row` how often without a success between; both outlive the process, since an
+    activity's tries do.
+    """
+
+    def __init__(
+        self, faults: Faults, chance: random.Random, clock: VirtualClock, *, folder: Path, counts: Counter[str], in_a_row: Counter[str]
+    ) -> None:
         self.faults = faults
         self.is_over = False  # nothing goes wrong any more
         self._chance = chance
         self._clock = clock
         self._folder = folder
         self._counts = counts
-        self._in_a_row: Counter[str] = Counter()
+        self._in_a_row = in_a_row
         self._episodes = [
             *self._draw("disk_full", faults.disk_full_count, (errno.ENOSPC, errno.EDQUOT)),
             *self._draw("folder_gone", faults.folder_gone_count, (errno.ENOENT, errno.EIO)),
@@ -103,12 +110,11 @@ class Accidents:
         return found
 
     def spares_reading(self) -> bool:
-        """Whether a time without readable files may have used up the tries of whatever reads and parses them.
+        """Whether files that could not be read may have used up the tries of whatever reads and parses them, in this life or before.
 
         Nothing else may take the last one then: what it fails with would be no reason to look at the file again.
         """
-        now = self._clock.monotonic()
-        return any(each.kind == "folder_unreadable" and each.begin_seconds <= now for each in self._episodes)
+        return self._counts[UNREADABLE] > 0
 
     def delay_seconds(self) -> float:
         """How long one thing takes: this is what orders concurrent work."""
@@ -148,7 +154,7 @@ class Accidents:
         if path.is_relative_to(self._folder):
             self._fail_in("folder_gone", f"{operation} in a folder that is gone", path)
             if operation == "read":
-                self._fail_in("folder_unreadable", "read of an unreadable file", path)
+                self._fail_in("folder_unreadable", UNREADABLE, path)
         elif operation in WRITES:
             self._fail_in("disk_full", f"{operation} on a full disk", path)
         if self.happens(f"file {operation}", self.faults.file_failure_ratio, str(path)):
@@ -274,11 +280,12 @@ class LossyFeed:
 
     async def changes(self, roots: Sequence[Path]) -> AsyncIterator[set[Path]]:
         await asyncio.sleep(self._accidents.delay_seconds())
-        self._files.changed = set()  # nobody listened
+        self._files.take_changed()  # nobody listened
         yield set()
         while True:
+            await self._files.news.wait()
             await asyncio.sleep(0.1 + self._accidents.delay_seconds())
-            changed, self._files.changed = self._files.changed, set()
+            changed = self._files.take_changed()
             lost_ratio = self._accidents.faults.lost_change_ratio
             told = {path for path in sorted(changed) if not self._accidents.happens("lost change", lost_ratio)}
             if told:

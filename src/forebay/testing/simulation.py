@@ -69,6 +69,7 @@ class World:
     dropped: dict[str, bytes] = field(default_factory=dict)
     trace: list[str] = field(default_factory=list)
     accidents: Counter[str] = field(default_factory=Counter)
+    accidents_in_a_row: Counter[str] = field(default_factory=Counter)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -135,7 +136,9 @@ class _Process:
         self.world = world
         self.chance = random.Random(f"process {world.seed} {world.process_count}")  # noqa: S311 - decides a test
         self.clock = VirtualClock(asyncio.get_running_loop(), world.wall)
-        self.accidents = Accidents(world.faults, self.chance, self.clock, folder=FOLDER, counts=world.accidents)
+        self.accidents = Accidents(
+            world.faults, self.chance, self.clock, folder=FOLDER, counts=world.accidents, in_a_row=world.accidents_in_a_row
+        )
         self.is_dead = False
         self.writer: InlineWriter | None = None
         self.commits_until_crash = self.chance.randint(1, 60) if world.crashes_left else None

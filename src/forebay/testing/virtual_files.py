@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import os
 from collections.abc import Callable
@@ -36,11 +37,19 @@ class VirtualFiles:
         self._clock: Clock | None = None
         self.before: Hook = lambda operation, path: None
         self.changed: set[Path] = set()  # what a change feed has to tell
+        self.news = asyncio.Event()  # set while there is something to tell
 
     def attach(self, clock: Clock, before: Hook) -> None:
         """Another process begins to use the files."""
         self._clock = clock
         self.before = before
+        self.news = asyncio.Event()  # an event belongs to one loop
+
+    def take_changed(self) -> set[Path]:
+        """What has changed since the last call; forgotten here."""
+        changed, self.changed = self.changed, set()
+        self.news.clear()
+        return changed
 
     def lose_unsynced(self) -> None:
         """What an abrupt end of the process does to files that were being written."""
@@ -109,14 +118,14 @@ class VirtualFiles:
         if not replace and target in self._nodes:
             raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(target))
         self._nodes[target] = self._nodes.pop(source)
-        self.changed |= {source, target}
+        self._note(source, target)
         return node.stat()
 
     def remove(self, path: Path) -> None:
         self.before("remove", path)
         self._node(path)
         del self._nodes[path]
-        self.changed.add(path)
+        self._note(path)
 
     def make_directory(self, path: Path) -> None:
         if path in self._nodes:
@@ -138,34 +147,34 @@ class VirtualFiles:
         if node is None:
             node = self._nodes[path] = self._new("file")
         node.data, node.mtime_ns = data, self._now_ns()
-        self.changed.add(path)
+        self._note(path)
 
     def user_replaces(self, path: Path, data: bytes) -> None:
         """Another program saves a file by writing a new one and renaming it."""
         self.make_directory(path.parent)
         node = self._nodes[path] = self._new("file")
         node.data = data
-        self.changed.add(path)
+        self._note(path)
 
     def user_links(self, path: Path, target: str) -> None:
         """Another program puts a symlink in the place of whatever is there."""
         self.make_directory(path.parent)
         node = self._nodes[path] = self._new("symlink")
         node.data = target.encode()
-        self.changed.add(path)
+        self._note(path)
 
     def user_renames(self, source: Path, target: Path) -> None:
         """Another program renames a file, or a folder to a name that is free."""
         self.make_directory(target.parent)
         for path in self._tree(source):
             self._nodes[target / path.relative_to(source)] = self._nodes.pop(path)
-        self.changed |= {source, target}
+        self._note(source, target)
 
     def user_removes(self, path: Path) -> None:
         """Another program removes a file, or a folder with what is in it."""
         for each in self._tree(path):
             del self._nodes[each]
-            self.changed.add(each)
+            self._note(each)
 
     def files_below(self, folder: Path) -> dict[str, bytes]:
         """Every file below a folder: relative name and content."""
@@ -174,6 +183,10 @@ class VirtualFiles:
             for path, node in self._nodes.items()
             if node.kind == "file" and path.is_relative_to(folder)
         }
+
+    def _note(self, *paths: Path) -> None:
+        self.changed.update(paths)
+        self.news.set()
 
     def _tree(self, path: Path) -> list[Path]:
         self._node(path)
