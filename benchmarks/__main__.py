@@ -14,6 +14,7 @@ NAMES = (
     "search_scale",
     "telemetry_log",
     "telemetry_store",
+    "telemetry_http",
     "kql",
     "program",
     "flood",

@@ -27,14 +27,14 @@ FOREBAY = str(Path(sys.executable).with_name("forebay"))
 
 
 @contextlib.contextmanager
-def server(data: Path, *watch: Path, embedder: str = "minilm") -> Iterator[tuple[httpx.Client, int, float]]:
-    """A running program: a client, its process id, and the seconds that it took to be ready."""
+def server(data: Path, *watch: Path, embedder: str = "minilm", **settings: str) -> Iterator[tuple[httpx.Client, int, float]]:
+    """A running program with these variables set: a client, its process id, and the seconds that it took to be ready."""
     arguments = [FOREBAY, "up", "--data-dir", str(data), "--port", "0"]
     for folder in watch:
         arguments += ["--watch", str(folder)]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FOREBAY_")}
     began = time.perf_counter()
-    environment |= {"FOREBAY_EMBEDDER": embedder, "FOREBAY_RATE_LIMIT": "0"}  # what is measured is not the limit of a key
+    environment |= {"FOREBAY_EMBEDDER": embedder, "FOREBAY_RATE_LIMIT": "0", **settings}  # what is measured is not the limit of a key
     process = subprocess.Popen(arguments, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         record = data / "server.json"

@@ -124,6 +124,7 @@ async def measure(folder: Path, row_count: int, rounds: int, batch: int) -> None
     for number in range(10):
         began = time.perf_counter()
         feed.add([payload(number, 1)], 1)
+        drainer.hasten(drainer.ends())
         while store.positions.get("bench", 0) < len(feed.entries):  # noqa: ASYNC110 - to wait for the drainer hurries it
             await asyncio.sleep(0.002)
         latencies.append(time.perf_counter() - began)

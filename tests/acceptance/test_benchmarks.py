@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import profile, scale, sustained
+import pytest
+from benchmarks import profile, scale, sustained, telemetry_http
 from benchmarks.parts import part_of
 
 FACTS = ("cpu", "wall", "chunks", "files")
@@ -27,6 +29,12 @@ def test_files_that_arrive_steadily_by_three_ways_are_all_found_and_the_ledger_b
     assert set(found["seconds"]) == {"all", *sustained.WAYS}
     assert found["is_balanced"], found
     assert found["outcomes"] == {"indexed": found["sent"] + 1}
+
+
+@pytest.mark.skipif(shutil.which("wrk") is None, reason="the load generator wrk is not installed")
+def test_log_lines_that_were_acknowledged_under_load_are_in_the_tables(tmp_path: Path) -> None:
+    load = telemetry_http.send(tmp_path, batch=100, seconds=1, connections=4)  # ends the test where the counts differ
+    assert load.accepted >= load.acknowledged > 0 == load.refused
 
 
 def test_the_parts_of_a_profile_add_up_to_the_cpu_time_of_all_processes() -> None:

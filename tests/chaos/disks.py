@@ -31,10 +31,11 @@ class SmallDisk:
     """A file system of its own, which a file of ours fills."""
 
     def __init__(self, root: Path) -> None:
+        self._root = root
         self._ballast = root / "ballast"
 
     def fill(self, program: Program, *, left_bytes: int) -> None:
-        room = os.statvfs(program.data_dir)
+        room = os.statvfs(self._root)
         with self._ballast.open("ab") as file, contextlib.suppress(OSError):
             os.posix_fallocate(file.fileno(), file.tell(), max(1, room.f_bavail * room.f_frsize - left_bytes))
         if left_bytes == 0:
@@ -54,7 +55,8 @@ class LimitedFiles:
         _limit_files(program, largest + left_bytes if left_bytes else 0)
 
     def free(self, program: Program) -> None:
-        _limit_files(program, resource.RLIM_INFINITY)
+        if program.process is not None and program.process.poll() is None:  # the next process has no such limit
+            _limit_files(program, resource.RLIM_INFINITY)
 
 
 def _limit_files(program: Program, size_bytes: int) -> None:

@@ -20,9 +20,9 @@ from forebay.testing.simulation import Outcome, random_steps, simulate
 
 RUN_COUNT = int(os.environ.get("FOREBAY_TEST_SIMULATED_RUNS", "200"))
 FIRST_SEED = int(os.environ.get("FOREBAY_TEST_SEED", "0"))
-BATCH = 25
+BATCH = 100
 
-# each of these happens in every batch of runs
+# each of these happens in every batch of runs, most of them hundreds of times
 ACCIDENTS = {
     "clock jump back",
     "clock jump forward",

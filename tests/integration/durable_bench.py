@@ -56,9 +56,11 @@ async def open_engine(
     before_commit: Hook = ignore_commit,
     after_commit: Hook = ignore_commit,
     delay_seconds: Delay | None = None,
+    clock_ahead_seconds: float = 0.0,
 ) -> AsyncIterator[Bench]:
     """An engine that is stopped gracefully at the end."""
     effects, clock = virtual_effects()
+    clock.jump(clock_ahead_seconds)
     database, writer = open_inline_database(
         path, SCHEMAS, clock=clock, before_commit=before_commit, after_commit=after_commit, delay_seconds=delay_seconds
     )

@@ -21,7 +21,7 @@ registry = Registry()
 
 
 @registry.orchestrator
-def mixed(context: OrchestrationContext) -> Generator[Task, Any, Any]:
+def mixed(context: OrchestrationContext) -> Generator[Task[Any], Any, Any]:
     number = context.get_input()
     first = yield context.call_activity("double", number)
     stored = [context.call_activity("store", f"{context.instance_id}-{part}") for part in range(3)]

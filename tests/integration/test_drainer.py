@@ -134,13 +134,56 @@ async def test_waiting_for_the_drain_does_not_wait_for_the_linger(tmp_path: Path
     feed = ListFeed()
     async with open_store(tmp_path / "t.duckdb") as store:
         await store.open()
-        drainer = Drainer(store, [feed], clock=SystemClock(), limits=DrainLimits(linger_seconds=60))
+        drainer = Drainer(store, [feed], clock=SystemClock(), limits=DrainLimits(linger_seconds=60, patience_seconds=60))
         async with running(drainer):
             feed.append(trace(1))
             assert await drainer.until_drained(drainer.ends(), 20)
 
 
-async def test_a_single_record_is_in_the_tables_within_a_second(tmp_path: Path):
+PATIENT = DrainLimits(linger_seconds=0.01, patience_seconds=60)
+
+
+async def test_what_nobody_has_asked_for_waits_for_more(tmp_path: Path):
+    feed = ListFeed()
+    async with open_store(tmp_path / "t.duckdb") as store:
+        drainer = Drainer(store, [feed], clock=SystemClock(), limits=PATIENT)
+        async with running(drainer):
+            feed.append(trace(1))
+            assert await drainer.until_drained(drainer.ends(), 20)
+            feed.append(trace(2))
+            await until(lambda: drainer.lag_seconds() > 0.1)
+            assert store.positions == {"local": 1}
+            feed.append(trace(3))
+            drainer.hasten(drainer.ends())
+            await until(lambda: store.positions == {"local": 3})
+
+
+async def test_asking_for_one_feed_makes_no_haste_with_another(tmp_path: Path):
+    quick, slow = ListFeed("quick"), ListFeed("slow")
+    async with open_store(tmp_path / "t.duckdb") as store:
+        drainer = Drainer(store, [quick, slow], clock=SystemClock(), limits=PATIENT)
+        async with running(drainer):
+            quick.append(trace(1))
+            slow.append(trace(2))
+            assert await drainer.until_drained(drainer.ends(), 20)
+            slow.append(trace(3))
+            await until(lambda: drainer.lag_seconds() > 0)
+            quick.append(trace(4))
+            drainer.hasten(quick.ends())
+            await until(lambda: store.positions == {"quick": 2, "slow": 1})
+            assert await drainer.until_drained(slow.ends(), 20)
+
+
+async def test_what_an_earlier_process_left_is_drained_without_patience(tmp_path: Path):
+    feed = ListFeed()
+    feed.append(trace(1))
+    async with open_store(tmp_path / "t.duckdb") as store:
+        drainer = Drainer(store, [feed], clock=SystemClock(), limits=PATIENT)
+        async with running(drainer):
+            await until(lambda: store.positions == {"local": 1})
+
+
+async def test_a_single_record_that_is_asked_for_is_in_the_tables_within_a_second(tmp_path: Path):
     feed = ListFeed()
     async with open_store(tmp_path / "t.duckdb") as store:
         drainer = Drainer(store, [feed], clock=SystemClock())
@@ -149,6 +192,7 @@ async def test_a_single_record_is_in_the_tables_within_a_second(tmp_path: Path):
             for number in range(5):
                 began = time.monotonic()
                 offset = feed.append(trace(number))
+                drainer.hasten(drainer.ends())
                 await until(lambda offset=offset: store.positions.get("local", 0) >= offset)  # type: ignore[misc]
                 took.append(time.monotonic() - began)
             assert min(took) < 1.0  # the least of five: the machine may be busy

@@ -15,7 +15,7 @@ from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import run_virtual
 
 Result = TypeVar("Result")
-Steps = Generator[Task, Any, Any]
+Steps = Generator[Task[Any], Any, Any]
 AGAIN = RetryOptions(1000, 6, 2.0)
 
 

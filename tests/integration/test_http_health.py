@@ -90,8 +90,9 @@ async def test_the_description_tells_of_answers_and_errors(tmp_path: Path) -> No
     async with http_api(tmp_path) as api:
         description = (await api.client.get("/openapi.json")).json()
         upload = description["paths"]["/documents"]["post"]
-        assert set(upload["responses"]) == {"202", "401", "413", "415", "422", "503"}
-        assert upload["security"]
+        always = {"408", "413", "415", "421", "422", "431", "500", "503"}
+        assert set(upload["responses"]) == {"202", "401", "403", "429"} | always
+        assert upload["security"] == [{"APIKeyHeader": ["write"]}, {"HTTPBearer": ["write"]}]
         problem = upload["responses"]["401"]["content"]["application/problem+json"]["schema"]["$ref"]
         assert problem.rpartition("/")[2] in description["components"]["schemas"]
         accepted = upload["responses"]["202"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]

@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, gc, sys
 from pathlib import Path
 from forebay.app import open_forebay
 from forebay.errors import ForebayError
@@ -31,7 +31,7 @@ async def main(data_dir, port, *more):
     given = {"data_dir": Path(data_dir), "embedder": "mock", "port": port, **dict(each.split("=", 1) for each in more)}
     module.IDLE_TIMEOUT_SECONDS = float(given.pop("idle_seconds", 30))
     async with open_forebay(load_settings({}, given, env_file=None)) as program:
-        await serve(program.asgi, program.parts, ready=lambda url: print(url, flush=True))
+        await serve(program.asgi, program.parts, ready=lambda url: print(url, gc.get_freeze_count(), flush=True))
 
 try:
     asyncio.run(main(*sys.argv[1:]))
@@ -49,6 +49,7 @@ class Running:
     data_dir: Path
     url: str
     key: str
+    frozen_count: int  # objects that the garbage collector leaves alone
 
     @property
     def port(self) -> int:
@@ -77,9 +78,10 @@ def running(data_dir: Path, *more: str) -> Iterator[Running]:
     process = start(data_dir, *more)
     assert process.stdout is not None
     try:
-        url = process.stdout.readline().strip()
+        url, _, frozen = process.stdout.readline().strip().partition(" ")
         assert url, process.stderr.read() if process.stderr else ""
-        yield Running(process=process, data_dir=data_dir, url=url, key=(data_dir / "admin.key").read_text().strip())
+        key = (data_dir / "admin.key").read_text().strip()
+        yield Running(process=process, data_dir=data_dir, url=url, key=key, frozen_count=int(frozen))
     finally:
         process.kill()
         process.communicate()
@@ -110,6 +112,11 @@ def answer_of(connection: socket.socket) -> bytes:
 
 def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_what_is_there_at_the_start_is_no_work_for_the_garbage_collector_any_more(tmp_path: Path) -> None:
+    with running(tmp_path / "data") as server:
+        assert server.frozen_count > 10_000
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

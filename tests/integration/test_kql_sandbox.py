@@ -51,7 +51,17 @@ ATTACKS = [
     "print read_text('/etc/passwd')",
     "['read_text(\\'/etc/passwd\\')']",
     "print x = glob('/etc/*')",
+    # the files of the program itself
+    "['catalog.db']",
+    "['sqlite_scan(\\'catalog.db\\', \\'api_keys\\')']",
+    "print x = sqlite_scan('catalog.db', 'api_keys')",
+    "externaldata(a:string)['catalog.db']",
+    "api_keys",
+    "['catalog.db'].api_keys",
+    "['admin.key']",
     # the environment and the settings
+    "['/proc/self/environ']",
+    "print read_blob('/proc/self/environ')",
     "print getenv('HOME')",
     "print current_setting('memory_limit')",
     "print getvariable('x')",

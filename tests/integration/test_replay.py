@@ -24,7 +24,7 @@ from forebay.errors import ForebayError
 from forebay.testing.inline import Hook, SimulatedCrash, ignore_commit
 from forebay.testing.virtual_loop import SeededRandomness, VirtualClock, run_virtual
 
-Steps = Generator[Task, Any, Any]
+Steps = Generator[Task[Any], Any, Any]
 Crash = tuple[int, bool]  # at which commit of a life; whether that commit is durable
 RETRY = RetryOptions(500, 4, 2.0)
 
@@ -427,8 +427,9 @@ class Case:
         for _, fact in history:
             tries[fact.task_id] += 1
             assert fact.attempt == tries[fact.task_id], f"try {fact.attempt} of task {fact.task_id} is its {tries[fact.task_id]}. entry"
-        orchestrator = self.world.registry().orchestrators[self.name]
-        run, _ = replay(row, orchestrator, history)
+        orchestrator = self.world.registry().find_orchestrator(self.name, None)
+        assert orchestrator is not None
+        run = replay(row, orchestrator, history)
         outcome = run.driver.outcome
         assert outcome is not None
         assert row.output_json is not None

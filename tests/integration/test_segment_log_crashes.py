@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 
 from forebay.effects import Blocking, ThreadBlocking
 from forebay.errors import ForebayError
+from forebay.telemetry.log.files import AppendFile
 from forebay.telemetry.log.frames import encode_body
 from forebay.telemetry.log.port import Entry, StoredEntry
 from forebay.telemetry.log.segment_log import PARTITION, SegmentLimits, SegmentLog
@@ -216,27 +218,80 @@ async def test_the_power_may_fail_after_every_single_change_and_nothing_acknowle
     assert operations >= set(CHANGES) - {"truncate"}  # which only failures need
 
 
-async def test_what_a_killed_process_had_written_is_durable_before_the_next_one_shows_it_to_readers() -> None:
-    seen_count = 0
+async def kills_at_every_point(prepare: Callable[[VirtualLogFiles], None]) -> tuple[int, list[AssertionError]]:
+    """Kill the process after every change, let another read, then cut the power: how many were read that nobody had been told of."""
+    seen_count, broken = 0, []
     for survived_count in range(await change_count() + 1):
         machine = Machine(VirtualLogFiles(), Ledger(), InlineBlocking())
         machine.files.halt_after(survived_count)
         await story(machine)
         machine.files.resume()
+        prepare(machine.files)
         await machine.start()
         await machine.read()
         seen_count += len(machine.ledger.seen.keys() - machine.ledger.acknowledged.keys())
         await machine.stop()
         machine.files = machine.files.after_power_loss(Always(False, 0))
         await machine.start()
-        await machine.check()
-        await machine.stop()
+        try:
+            await machine.check()
+        except AssertionError as error:
+            broken.append(error)
+        finally:
+            await machine.stop()
+    return seen_count, broken
+
+
+async def test_what_a_killed_process_had_written_is_durable_before_the_next_one_shows_it_to_readers() -> None:
+    seen_count, broken = await kills_at_every_point(lambda files: None)
+    assert broken == []
     assert seen_count, "some were read that nobody had been told of"
 
 
 @pytest.mark.parametrize("lie", ["ignores_sync", "ignores_sync_directory"])
 async def test_a_disk_that_lies_about_a_sync_is_noticed_by_the_same_test(lie: str) -> None:
     _, broken = await losses_at_every_point(lambda files: setattr(files, lie, True), [Always(False, 0)])
+    assert broken
+
+
+def without_sync_of_entries(files: VirtualLogFiles) -> None:
+    """As if the log acknowledged what it has only written."""
+    create = files.create
+
+    def create_unsynced(path: Path) -> AppendFile:
+        file = create(path)
+        file.sync = lambda: None  # type: ignore[method-assign]
+        return file
+
+    files.create = create_unsynced  # type: ignore[method-assign]
+
+
+def without_sync_of_names(directory: Path, files: VirtualLogFiles) -> None:
+    """As if the log began a file, or its directory, and did not care whether that has a name after a crash."""
+    sync_directory = files.sync_directory
+
+    def sync_others(path: Path) -> None:
+        if path != directory:
+            sync_directory(path)
+
+    files.sync_directory = sync_others  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(
+    "forget",
+    [without_sync_of_entries, partial(without_sync_of_names, DIRECTORY), partial(without_sync_of_names, DIRECTORY.parent)],
+    ids=["entries", "names of segments", "name of the directory"],
+)
+async def test_a_log_that_forgets_a_single_sync_is_noticed_by_the_same_test(forget: Callable[[VirtualLogFiles], None]) -> None:
+    _, broken = await losses_at_every_point(forget, [Always(False, 0), Always(True, 0)])
+    assert broken
+
+
+async def test_a_log_that_forgets_to_sync_what_it_has_recovered_is_noticed_by_the_same_test() -> None:
+    def forget(files: VirtualLogFiles) -> None:
+        files.sync = lambda path: None  # type: ignore[method-assign]
+
+    _, broken = await kills_at_every_point(forget)
     assert broken
 
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from forebay.durable import ActivityFailed, Failure, OrchestrationContext, RetryOptions, Task
-from forebay.durable.driver import Driver, Scheduled
+from forebay.durable.actions import Action, ActivityAction
+from forebay.durable.driver import Driver
 from forebay.durable.failures import MESSAGE_LIMIT_CHARACTERS, NonDeterministicError
 from forebay.durable.registry import OrchestratorFunction
 from forebay.errors import ForebayError
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 NO = Failure(code="no", message="it does not work", retryable=True)
-Steps = Generator[Task, Any, Any]
+Steps = Generator[Task[Any], Any, Any]
 
 
 class Story:
@@ -25,7 +26,7 @@ class Story:
         self.context = OrchestrationContext(instance_id="story", value=value, now=START)
         self.driver = Driver(orchestrator, self.context)
         self.driver.start()
-        self.scheduled: list[Scheduled] = self.driver.take_scheduled()
+        self.scheduled: list[Action] = self.driver.take_actions()
 
     def names(self) -> list[tuple[int, str, bytes]]:
         return [(each.task_id, each.name, each.input_json) for each in self.scheduled]
@@ -33,7 +34,7 @@ class Story:
     def settle(self, task_id: int, result: Any = None, failure: Failure | None = None, *, after_seconds: float = 1) -> None:
         now = self.context.current_utc_datetime + timedelta(seconds=after_seconds)
         self.driver.settle(task_id, now=now, result=result, failure=failure)
-        self.scheduled = self.driver.take_scheduled()
+        self.scheduled = self.driver.take_actions()
 
     @property
     def output(self) -> Any:
@@ -199,14 +200,14 @@ def test_an_input_that_is_not_json_comes_back_as_an_error_at_the_yield_and_sched
     assert story.names() == [(0, "c", b"null")]
 
 
-def test_an_input_is_what_it_was_when_the_task_was_yielded() -> None:
+def test_an_input_is_what_it_was_when_the_task_was_created() -> None:
     def orchestrator(context: OrchestrationContext) -> Steps:
         value = {"n": 1}
         task = context.call_activity("a", value)
         value["n"] = 2
         yield task
 
-    assert Story(orchestrator).names() == [(0, "a", b'{"n":2}')]
+    assert Story(orchestrator).names() == [(0, "a", b'{"n":1}')]
 
 
 def test_an_orchestrator_without_a_yield_ends_at_once() -> None:
@@ -266,13 +267,14 @@ def test_a_replay_that_schedules_something_else_is_told_both() -> None:
 
     driver = Story(orchestrator).driver
     recorded = Story(orchestrator).scheduled[0]
-    driver.expect(0, "a", recorded.input_hash)
-    with pytest.raises(NonDeterministicError, match=r"'b' as task 0.*scheduled 'a'"):
-        driver.expect(0, "b", recorded.input_hash)
+    assert isinstance(recorded, ActivityAction)
+    driver.expect(0, ActivityAction, "a", recorded.input_hash)
+    with pytest.raises(NonDeterministicError, match=r"'b' as task 0.*scheduled activity 'a'"):
+        driver.expect(0, ActivityAction, "b", recorded.input_hash)
     with pytest.raises(NonDeterministicError, match=r"'a' as task 1.*did not schedule"):
-        driver.expect(1, "a", recorded.input_hash)
+        driver.expect(1, ActivityAction, "a", recorded.input_hash)
     with pytest.raises(NonDeterministicError, match="another input"):
-        driver.expect(0, "a", "0000")
+        driver.expect(0, ActivityAction, "a", "0000")
 
 
 def test_letting_go_of_an_orchestrator_that_cleans_up_with_a_yield_is_quiet() -> None:

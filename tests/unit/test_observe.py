@@ -173,7 +173,24 @@ async def test_rows_beyond_the_bound_are_counted_and_dropped(monkeypatch: pytest
     for number in range(5):
         recorder.add("traces", {"message": str(number)})
     await recorder.flush()
-    assert [row["message"] for row in log.rows()] == ["0", "1", "2"] and recorder.dropped_count == 2
+    assert [row["message"] for row in log.rows("traces")] == ["0", "1", "2"] and recorder.dropped_count == 2
+    assert [row["value"] for row in log.rows("customMetrics", name="telemetry_dropped")] == [2]
+
+
+async def test_what_was_dropped_is_told_once_and_only_when_the_log_takes_rows_again() -> None:
+    log = CollectingLog()
+    recorder = _recorder(log)
+    log.refuses = True
+    for number in range(3):  # longer than one report
+        recorder.add("traces", {"message": str(number)})
+        await recorder.flush()
+    log.refuses = False
+    for _ in range(2):
+        await recorder.flush()
+    (told,) = log.rows()
+    assert (told["table"], told["name"], told["value"], told["valueCount"]) == ("customMetrics", "telemetry_dropped", 3, 1)
+    assert (told["itemType"], told["itemCount"], told["cloud_RoleName"], bool(told["itemId"])) == ("customMetric", 1, "r", True)
+    assert recorder.dropped_count == 3
 
 
 async def test_rows_from_threads_arrive_each_once_and_enough_of_them_do_not_wait() -> None:
@@ -303,6 +320,7 @@ async def test_a_metric_that_is_a_mean_says_so_in_its_value() -> None:
         (b"CODE=s3cret&x-functions-key=s3cret&sig=s3cret&access_token=s3cret&password=s3cret&name=n", None),
         (b"client_secret=s3cret&Authorization=s3cret&apikey=s3cret", None),
         (b"name=\xff&code=s3cret", None),
+        (b"limit=1&cursor=s3cret", "/p?limit=1&cursor=***"),  # a name in another form
     ],
 )
 def test_a_url_is_shown_without_what_looks_like_a_secret(query: bytes, shown: str | None) -> None:

@@ -69,8 +69,9 @@ async def open_telemetry(settings: Settings, adapters: Adapters) -> AsyncIterato
             asyncio.create_task(keep_running("drainer", drainer.run, clock)),
             asyncio.create_task(keep_running("pruner", pruner.run, clock)),
         ]
+        ingest = TelemetryIngest(segments, clock, hasten=drainer.hasten)
         try:
-            yield Telemetry(log=segments, store=store, drainer=drainer, ingest=TelemetryIngest(segments, clock), queries=queries)
+            yield Telemetry(log=segments, store=store, drainer=drainer, ingest=ingest, queries=queries)
         finally:
             for task in background:
                 task.cancel()

@@ -64,7 +64,10 @@ _SHARED = {
 }
 _LOG = _SHARED | {
     "message": Field("The line.", "sample"),
-    "level": Field(f"One of {', '.join(SEVERITIES)}, in any case, or 0 to 4; another one becomes the label `level`.", "warning"),
+    "level": Field(
+        f"One of {', '.join(SEVERITIES)}, in any case, or 0 to 4; another one becomes the label `level`, or `level_` where there is one.",
+        "warning",
+    ),
     "exception": Field(
         "The error that the line is about: `type`, `message` and `stacktrace`, or a stack trace as text. The labels `exception.type`,"
         " `exception.message` and `exception.stacktrace` say the same.",

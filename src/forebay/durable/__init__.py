@@ -1,18 +1,20 @@
 """Orchestrators that survive: Durable-Functions-style orchestrations in one Python process, without a server."""
 
 from forebay.durable import journal
+from forebay.durable.activity import ActivityInfo, current_activity
 from forebay.durable.client import DurableClient, OrchestrationStatus
 from forebay.durable.context import OrchestrationContext
 from forebay.durable.engine import DurableEngine, EngineLimits
-from forebay.durable.failures import ActivityFailed, Failure
+from forebay.durable.failures import ActivityFailed, Failure, SubOrchestrationFailed, TaskFailed
 from forebay.durable.limits import Concurrency
 from forebay.durable.registry import Registry
 from forebay.durable.retries import RetryOptions
 from forebay.durable.rooms import RoomState
-from forebay.durable.tasks import Task
+from forebay.durable.tasks import Task, TimerTask
 
 __all__ = [
     "ActivityFailed",
+    "ActivityInfo",
     "Concurrency",
     "DurableClient",
     "DurableEngine",
@@ -23,6 +25,10 @@ __all__ = [
     "Registry",
     "RetryOptions",
     "RoomState",
+    "SubOrchestrationFailed",
     "Task",
+    "TaskFailed",
+    "TimerTask",
+    "current_activity",
     "journal",
 ]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
-from forebay.durable.journal import InstanceRow, from_json
+from forebay.durable.journal import InstanceRow, RuntimeStatus, from_json
 from forebay.errors import ForebayError
 from forebay.values.correlation import Correlation
 from forebay.values.times import from_microseconds
@@ -22,7 +22,7 @@ class OrchestrationStatus:
 
     name: str
     instance_id: str
-    runtime_status: Literal["Running", "Completed", "Failed"]
+    runtime_status: RuntimeStatus
     input_: Any
     output: Any  # what the orchestrator returned; the message of its failure when it failed
     failure_code: str | None
@@ -54,9 +54,9 @@ class DurableClient:
         Raises `ForebayError`: `orchestrator_not_found`,
         `instance_exists` (the id with another orchestrator or input), `payload_too_large`, `database_unavailable`.
         """
-        instance_id = instance_id or self._engine.new_id()
-        await self._engine.start_instance(orchestration_function_name, instance_id, client_input, lane=lane, correlation=correlation)
-        return instance_id
+        new = self._engine.new_instance(orchestration_function_name, instance_id, client_input)
+        await self._engine.start_instance(replace(new, lane=lane, correlation=correlation))
+        return new.id
 
     async def get_status(self, instance_id: str) -> OrchestrationStatus | None:
         """The state of an instance, None if there is none."""

@@ -1,14 +1,16 @@
-"""Runs activities: concurrency limits, timeouts, tries, and the size of what they return."""
+"""Runs one try of an activity: concurrency limits, timeouts, and the size of what it takes and returns."""
 
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from forebay.database import Transaction, Writer
-from forebay.durable.driver import Scheduled
+from forebay.durable.actions import ActivityAction, CallAction
+from forebay.durable.activity import ActivityInfo, running
 from forebay.durable.failures import Failure
 from forebay.durable.journal import Fact, FactKind, append_fact, to_json
 from forebay.durable.limits import limit_of
@@ -19,6 +21,14 @@ from forebay.durable.spans import AttemptSpans
 from forebay.effects import Clock
 from forebay.errors import ForebayError
 from forebay.values.times import to_microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """How a try ended."""
+
+    fact: Fact
+    is_recorded: bool = False  # the fact is in the journal already
 
 
 class Executor:
@@ -53,93 +63,83 @@ class Executor:
             raise ForebayError(
                 "payload_not_json", f"{what} must be a JSON value: {error}", hint="return plain dicts, lists, strings"
             ) from error
-        self._refuse_too_large(encoded, what)
+        self.refuse_too_large(encoded, what)
         return encoded
 
-    async def run(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> Fact:
-        """Try an activity until it succeeds or its policy gives up; each failed try that has a successor is in the journal.
+    def refuse_too_large(self, encoded: bytes, what: str) -> None:
+        """Raises `ForebayError` (`payload_too_large`)."""
+        if len(encoded) > self._payload_bytes:
+            raise ForebayError(
+                "payload_too_large",
+                f"{what} has {len(encoded):,} bytes; payload_bytes allows {self._payload_bytes:,}",
+                hint="store the data and pass its key, or raise FOREBAY_PAYLOAD_LIMIT_KB",
+                status=413,
+            )
 
-        Raises `ForebayError` (`database_unavailable`) when the journal could not take a failed try.
-        """
-        activity = self._activities[scheduled.name]
-        assert isinstance(activity, Activity)
+    async def run(self, run: Run, action: ActivityAction, attempts: Attempts) -> Tried:
+        """One try. Raises `ForebayError` (`database_unavailable`, `instance_reloaded`) when it is no matter of the activity."""
+        activity = self._activities[action.name]
         scheduled_at = self.now_us() if attempts.first_scheduled_at is None else attempts.first_scheduled_at
-        failed_count = attempts.failed_count
-        if attempts.last_failed_at is not None:
-            await self._rest(scheduled, attempts)
-        while True:
-            try:
-                payload = await self._call(activity, run, scheduled, failed_count + 1)
-            except KeyboardInterrupt:
+        attempt = attempts.failed_count + 1
+        try:
+            if isinstance(activity, TransactionalActivity):
+                return await self._run_transactional(activity, run, action, attempt, scheduled_at)
+            payload = await self._call(activity, run, action, attempt)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also a panic of an extension, which is no `Exception`
+            if _is_cancelled():  # whatever the activity made of it: being stopped is no failure
+                raise asyncio.CancelledError from error
+            failure = Failure.of(error)
+            if isinstance(error, ForebayError) and failure.code in ("database_unavailable", "instance_reloaded"):
+                # a full disk is no failure of the activity: the instance waits until the database writes again
                 raise
-            except BaseException as error:  # also a panic of an extension, which is no `Exception`
-                if _is_cancelled():  # whatever the activity made of it: being stopped is no failure
-                    raise asyncio.CancelledError from error
-                failure = Failure.of(error)
-                if failure.code == "database_unavailable" and isinstance(error, ForebayError):
-                    # a full disk is no failure of the activity: the instance waits until the database writes again
-                    raise
-            else:
-                return self._fact("completed", run, scheduled, failed_count + 1, scheduled_at, payload)
-            failed_count += 1
-            fact = await self._failed_try(run, scheduled, failure, failed_count, scheduled_at)
-            if fact is not None:
-                return fact
+            return self._failed(run, action, failure, attempt, scheduled_at)
+        return Tried(self._fact("completed", run, action, attempt, scheduled_at, payload))
 
-    async def run_transactional(self, run: Run, scheduled: Scheduled, attempts: Attempts) -> tuple[Fact, bool]:
-        """Run a transactional activity in the writer; the second value says whether its completion is in the journal already.
+    def rest_seconds(self, action: CallAction, attempts: Attempts) -> float:
+        """What is left of the wait between two tries."""
+        assert attempts.last_failed_at is not None
+        assert attempts.first_scheduled_at is not None
+        elapsed_seconds = (attempts.last_failed_at - attempts.first_scheduled_at) / 1e6
+        delay_seconds = action.retry.delay_seconds(attempts.failed_count, elapsed_seconds) or 0.0
+        since_seconds = (self.now_us() - attempts.last_failed_at) / 1e6
+        # a wall clock that was set back must not make the wait longer than the policy says
+        return min(delay_seconds, max(0.0, delay_seconds - since_seconds))
 
-        A failed one left no trace, so its failure still has to be recorded.
-        """
-        activity = self._activities[scheduled.name]
-        assert isinstance(activity, TransactionalActivity)
-        scheduled_at = self.now_us() if attempts.first_scheduled_at is None else attempts.first_scheduled_at
-        failed_count = attempts.failed_count
-        if attempts.last_failed_at is not None:
-            await self._rest(scheduled, attempts)
+    async def _run_transactional(
+        self, activity: TransactionalActivity, run: Run, action: ActivityAction, attempt: int, scheduled_at: int
+    ) -> Tried:
+        """Its completion is recorded with its writes. One that failed left no trace, so its failure still has to be recorded."""
 
         def unit(tx: Transaction) -> Fact:
             # decoded for each try: a function may change what it was given
-            result = activity.function(tx, self._input(scheduled))
-            payload = self.encode(result, f"the result of {scheduled.name}").decode()
-            fact = self._fact("completed", run, scheduled, failed_count + 1, scheduled_at, payload)
+            result = activity.function(tx, self._input(action))
+            payload = self.encode(result, f"the result of {action.name}").decode()
+            fact = self._fact("completed", run, action, attempt, scheduled_at, payload)
             record(tx, run, [fact])
             return fact
 
-        while True:
-            try:
-                with self._spans.attempt(activity.name, run.row.id, scheduled.task_id, failed_count + 1):
-                    return await self._writer.submit(unit), True
-            except Exception as error:
-                failure = Failure.of(error)
-                if failure.code in ("database_unavailable", "instance_reloaded"):
-                    raise
-            failed_count += 1
-            failed = await self._failed_try(run, scheduled, failure, failed_count, scheduled_at)
-            if failed is not None:
-                return failed, False
+        with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):
+            return Tried(await self._writer.submit(unit), is_recorded=True)
 
-    async def _failed_try(self, run: Run, scheduled: Scheduled, failure: Failure, failed_count: int, scheduled_at: int) -> Fact | None:
-        """The failure that ends the activity; or None, once the try is in the journal and the wait for the next is over."""
-        delay_seconds = scheduled.retry.delay_seconds(failed_count, (self.now_us() - scheduled_at) / 1e6) if failure.retryable else None
-        kind: FactKind = "failed" if delay_seconds is None else "attempt_failed"
-        fact = self._fact(kind, run, scheduled, failed_count, scheduled_at, to_json(failure.to_json()))
-        if delay_seconds is None:
-            return fact
-        await self._writer.submit(lambda tx: record(tx, run, [fact]))
-        await self._clock.sleep(delay_seconds)
-        return None
+    def _failed(self, run: Run, action: ActivityAction, failure: Failure, attempt: int, scheduled_at: int) -> Tried:
+        at = max(run.last_at, self.now_us())
+        is_last = not failure.retryable or action.retry.delay_seconds(attempt, (at - scheduled_at) / 1e6) is None
+        kind: FactKind = "failed" if is_last else "attempt_failed"
+        payload = to_json(failure.to_json())
+        return Tried(Fact(kind, action.task_id, action.name, action.input_hash, attempt, scheduled_at, at, payload))
 
-    async def _call(self, activity: Activity, run: Run, scheduled: Scheduled, attempt: int) -> str:
+    async def _call(self, activity: Activity, run: Run, action: ActivityAction, attempt: int) -> str:
         room = self._room(activity)
         if room is None:
-            return await self._attempt(activity, run, scheduled, attempt)
+            return await self._attempt(activity, run, action, attempt)
         async with room.place(run.row.lane, run.row.id):
-            return await self._attempt(activity, run, scheduled, attempt)
+            return await self._attempt(activity, run, action, attempt)
 
-    async def _attempt(self, activity: Activity, run: Run, scheduled: Scheduled, attempt: int) -> str:
-        with self._spans.attempt(activity.name, run.row.id, scheduled.task_id, attempt):
-            result = await self._within_timeout(activity, self._input(scheduled))
+    async def _attempt(self, activity: Activity, run: Run, action: ActivityAction, attempt: int) -> str:
+        with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):
+            result = await self._within_timeout(activity, run, action, attempt)
             return self.encode(result, f"the result of {activity.name}").decode()
 
     def _room(self, activity: Activity) -> Room | None:
@@ -150,42 +150,43 @@ class Executor:
             room = self._rooms[activity.name] = Room(activity.name, limit_of(activity.concurrency), self._clock)
         return room
 
-    async def _within_timeout(self, activity: Activity, value: Any) -> Any:
+    async def _within_timeout(self, activity: Activity, run: Run, action: ActivityAction, attempt: int) -> Any:
+        loop = asyncio.get_running_loop()
         timeout = asyncio.timeout(activity.timeout_seconds)
+
+        def begin_anew() -> None:
+            if timeout.when() is not None and not timeout.expired():
+                timeout.reschedule(loop.time() + activity.timeout_seconds)
+
+        def heartbeat() -> None:
+            loop.call_soon_threadsafe(begin_anew)
+
+        info = ActivityInfo(
+            name=activity.name,
+            instance_id=run.row.id,
+            activity_id=f"{run.row.id}:{run.row.incarnation:x}:{action.task_id:x}",
+            attempt=attempt,
+            heartbeat=heartbeat,
+        )
+        value = self._input(action)
         try:
-            async with timeout:
-                return await activity.function(value)
+            with running(info):
+                async with timeout:
+                    if activity.runs_in == "loop":
+                        return await activity.function(value)
+                    return await asyncio.to_thread(activity.function, value)
         except TimeoutError as error:
             if timeout.expired():
                 raise TimeoutError(f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s") from error
             raise
 
-    def _input(self, scheduled: Scheduled) -> Any:
-        self._refuse_too_large(scheduled.input_json, f"the input of {scheduled.name}")
-        return msgspec.json.decode(scheduled.input_json)
+    def _input(self, action: ActivityAction) -> Any:
+        self.refuse_too_large(action.input_json, f"the input of {action.name}")
+        return msgspec.json.decode(action.input_json)
 
-    def _refuse_too_large(self, encoded: bytes, what: str) -> None:
-        if len(encoded) > self._payload_bytes:
-            raise ForebayError(
-                "payload_too_large",
-                f"{what} has {len(encoded):,} bytes; payload_bytes allows {self._payload_bytes:,}",
-                hint="store the data and pass its key, or raise FOREBAY_PAYLOAD_LIMIT_KB",
-                status=413,
-            )
-
-    async def _rest(self, scheduled: Scheduled, attempts: Attempts) -> None:
-        """The rest of a wait that a restart has cut short."""
-        assert attempts.last_failed_at is not None
-        assert attempts.first_scheduled_at is not None
-        elapsed_seconds = (attempts.last_failed_at - attempts.first_scheduled_at) / 1e6
-        delay_seconds = scheduled.retry.delay_seconds(attempts.failed_count, elapsed_seconds) or 0.0
-        since_seconds = (self.now_us() - attempts.last_failed_at) / 1e6
-        # a wall clock that was set back must not make the wait longer than the policy says
-        await self._clock.sleep(min(delay_seconds, max(0.0, delay_seconds - since_seconds)))
-
-    def _fact(self, kind: FactKind, run: Run, scheduled: Scheduled, attempt: int, scheduled_at: int, payload: str) -> Fact:
+    def _fact(self, kind: FactKind, run: Run, action: ActivityAction, attempt: int, scheduled_at: int, payload: str) -> Fact:
         at = max(run.last_at, self.now_us())
-        return Fact(kind, scheduled.task_id, scheduled.name, scheduled.input_hash, attempt, scheduled_at, at, payload)
+        return Fact(kind, action.task_id, action.name, action.input_hash, attempt, scheduled_at, at, payload)
 
 
 def _is_cancelled() -> bool:

@@ -49,18 +49,33 @@ def _message_of(error: BaseException) -> str:
     return message if len(message) <= MESSAGE_LIMIT_CHARACTERS else message[: MESSAGE_LIMIT_CHARACTERS - 1] + "…"
 
 
-class ActivityFailed(Exception):
-    """Raised inside an orchestrator at the `yield` of an activity that failed for good."""
+class TaskFailed(Exception):
+    """Raised inside an orchestrator at the `yield` of a task that failed for good."""
 
-    def __init__(self, name: str, failure: Failure) -> None:
-        super().__init__(f"Activity function '{name}' failed: {failure.message}")
+    kind = "Task"
+
+    def __init__(self, name: str, failure: Failure, task_id: int | None = None) -> None:
+        super().__init__(f"{self.kind} function '{name}' failed: {failure.message}")
         self.name = name
         self.failure = failure
+        self.task_id = task_id
 
     @property
     def code(self) -> str:
-        """The stable code of the error that the activity raised."""
+        """The stable code of the error that was raised."""
         return self.failure.code
+
+
+class ActivityFailed(TaskFailed):
+    """An activity failed for good."""
+
+    kind = "Activity"
+
+
+class SubOrchestrationFailed(TaskFailed):
+    """Another orchestrator, called by this one, failed or was terminated."""
+
+    kind = "Orchestrator"
 
 
 class NonDeterministicError(BaseException):

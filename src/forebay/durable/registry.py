@@ -2,31 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator
+import inspect
+from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from typing import Any, TypeVar, overload
+from typing import Any, Literal, TypeVar, overload
 
 from forebay.database.transaction import Transaction
 from forebay.durable.context import OrchestrationContext
+from forebay.durable.driver import OrchestratorFunction
 from forebay.durable.limits import Concurrency, limit_of
 from forebay.durable.tasks import Task
 
-OrchestratorFunction = Callable[[OrchestrationContext], Generator[Task, Any, Any]]
-ActivityFunction = Callable[[Any], Awaitable[Any]]
+ActivityFunction = Callable[[Any], Any]
 TransactionalFunction = Callable[[Transaction, Any], Any]
-Orchestrator = TypeVar("Orchestrator", bound=OrchestratorFunction)
-AnyActivity = TypeVar("AnyActivity", bound=ActivityFunction)
+Orchestrator = TypeVar("Orchestrator", bound=Callable[[OrchestrationContext], Generator[Task[Any], Any, Any]])
+AnyActivity = TypeVar("AnyActivity", bound=Callable[[Any], Any])
 AnyTransactional = TypeVar("AnyTransactional", bound=TransactionalFunction)
+RunsIn = Literal["loop", "thread", "process"]
 
 DEFAULT_TIMEOUT_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activity:
-    """An `async def` that takes and returns a JSON value; runs at least once, its result is recorded exactly once."""
+    """Takes and returns a JSON value; runs at least once, its result is recorded exactly once."""
 
     name: str
-    function: ActivityFunction
+    function: ActivityFunction  # `async def` if it runs in the loop, else `def`
+    runs_in: RunsIn
     concurrency: Concurrency | None  # how many run at once in this engine; None: no limit of its own
     timeout_seconds: float
 
@@ -43,42 +46,76 @@ class Registry:
     """Orchestrators and activities under the names of their functions."""
 
     def __init__(self) -> None:
-        self.orchestrators: dict[str, OrchestratorFunction] = {}
+        self._orchestrators: dict[str, dict[str | None, OrchestratorFunction]] = {}  # by name and version, newest last
         self.activities: dict[str, Activity | TransactionalActivity] = {}
 
-    def orchestrator(self, function: Orchestrator) -> Orchestrator:
-        """Register a generator function that yields tasks."""
-        self._refuse_second(self.orchestrators, function.__name__)
-        self.orchestrators[function.__name__] = function
-        return function
+    @overload
+    def orchestrator(self, function: Orchestrator) -> Orchestrator: ...
+    @overload
+    def orchestrator(self, *, version: str | None = None) -> Callable[[Orchestrator], Orchestrator]: ...
+    def orchestrator(
+        self, function: Orchestrator | None = None, *, version: str | None = None
+    ) -> Orchestrator | Callable[[Orchestrator], Orchestrator]:
+        """Register a generator function that yields tasks; works bare or called.
+
+        Several functions of one name may be registered with different versions: an instance keeps the version that it began with, and
+        begins with the one that was registered last. Raises `ValueError` when this one is registered already.
+        """
+
+        def register(function: Orchestrator) -> Orchestrator:
+            versions = self._orchestrators.setdefault(function.__name__, {})
+            if version in versions:
+                which = "" if version is None else f" version {version!r}"
+                raise ValueError(f"{function.__name__!r}{which} is registered already; names and versions must be unique in a registry")
+            versions[version] = function
+            return function
+
+        return register if function is None else register(function)
+
+    @property
+    def orchestrator_names(self) -> list[str]:
+        """The names of all orchestrators, sorted."""
+        return sorted(self._orchestrators)
+
+    def find_orchestrator(self, name: str, version: str | None) -> OrchestratorFunction | None:
+        """The function that runs instances of this name and version; None if it is not registered."""
+        return self._orchestrators.get(name, {}).get(version)
+
+    def versions(self, name: str) -> list[str | None]:
+        """The registered versions of an orchestrator, newest last."""
+        return list(self._orchestrators.get(name, {}))
 
     @overload
     def activity(self, function: AnyActivity) -> AnyActivity: ...
-
     @overload
     def activity(
-        self, *, concurrency: Concurrency | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS
+        self, *, concurrency: Concurrency | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, process: bool = False
     ) -> Callable[[AnyActivity], AnyActivity]: ...
-
     def activity(
         self,
         function: AnyActivity | None = None,
         *,
         concurrency: Concurrency | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        process: bool = False,
     ) -> AnyActivity | Callable[[AnyActivity], AnyActivity]:
-        """Register an `async def` activity; works bare or called.
+        """Register an activity; works bare or called. An `async def` runs in the event loop, a `def` in a thread.
 
         `concurrency` is how many run at once: a number, or `(lowest, highest)` for a limit that adapts to load between the two.
-        Raises `ValueError` when no call could ever run, or the bounds are the wrong way round.
+        `timeout_seconds` is how long one try may take, or go without a heartbeat (see `current_activity`).
+        `process` runs a `def` of a module in a process of its own: one that crashes or hangs costs that try alone.
+        Raises `ValueError` when no call could ever run, the bounds are the wrong way round, or a process cannot run it.
         """
         if concurrency is not None:
             limit_of(concurrency)  # refused here, and not at the first call
 
         def register(function: AnyActivity) -> AnyActivity:
             name = function.__name__
-            self._refuse_second(self.activities, name)
-            self.activities[name] = Activity(name=name, function=function, concurrency=concurrency, timeout_seconds=timeout_seconds)
+            self._refuse_second(name)
+            runs_in = _runs_in(function, process)
+            self.activities[name] = Activity(
+                name=name, function=function, runs_in=runs_in, concurrency=concurrency, timeout_seconds=timeout_seconds
+            )
             return function
 
         return register if function is None else register(function)
@@ -86,11 +123,22 @@ class Registry:
     def transactional(self, function: AnyTransactional) -> AnyTransactional:
         """Register a transactional activity: sync, `(tx, value)`, no I/O, under 50 ms."""
         name = function.__name__
-        self._refuse_second(self.activities, name)
+        self._refuse_second(name)
         self.activities[name] = TransactionalActivity(name=name, function=function)
         return function
 
-    @staticmethod
-    def _refuse_second(known: dict[str, Any], name: str) -> None:
-        if name in known:
+    def _refuse_second(self, name: str) -> None:
+        if name in self.activities:
             raise ValueError(f"{name!r} is registered already; names must be unique in a registry")
+
+
+def _runs_in(function: Callable[[Any], Any], process: bool) -> RunsIn:
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
+        if process:
+            raise ValueError(f"{function.__name__!r} is an `async def`; a process runs a `def`")
+        return "loop"
+    if process and "<locals>" in function.__qualname__:
+        raise ValueError(
+            f"{function.__name__!r} is defined in a function; a process can only import what a module defines at its top level"
+        )
+    return "process" if process else "thread"

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Generator, Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar
+
+import msgspec
 
 from forebay.durable.retries import RetryOptions
 
+Result = TypeVar("Result")
 
-class Task:
-    """Something an orchestrator waits for. It starts when it is yielded, not when it is created."""
+
+class Task(Generic[Result]):
+    """Something an orchestrator waits for. It starts when it is yielded, not when it is created.
+
+    `value = yield task` gives its result, or raises its failure; `value = yield from task` does the same and tells a type checker the type.
+    """
 
     def __init__(self) -> None:
-        self.is_completed = False
-        self.result: Any = None
+        self.is_completed = False  # also when it has failed
+        self.result: Any = None  # its failure when it has failed, as in Azure's library
         self.error: Exception | None = None
-        self._waiting: list[AllTask] = []
+        self._waiting: dict[_Group[Any], None] = {}  # in the order in which they began to wait
 
-    def activities(self) -> Iterator[ActivityTask]:
-        """The activities that must run for this task, in the order in which they are scheduled."""
+    def __iter__(self) -> Generator[Task[Any], Any, Result]:
+        result: Result = yield self
+        return result
+
+    @property
+    def is_faulted(self) -> bool:
+        """Whether it has failed."""
+        return self.error is not None
+
+    def leaves(self) -> Iterator[Leaf[Any]]:
+        """What must run or arrive for this task, in the order in which it is scheduled."""
         raise TypeError(f"a {type(self).__name__} cannot be yielded")
 
     def complete(self, result: Any = None, error: Exception | None = None) -> None:
@@ -26,54 +43,150 @@ class Task:
         if self.is_completed:
             return
         self.is_completed = True
-        self.result = result
+        self.result = result if error is None else error
         self.error = error
-        for parent in self._waiting:
-            parent.child_completed(self)
-        self._waiting.clear()
+        waiting, self._waiting = list(self._waiting), {}
+        for group in waiting:
+            group.child_completed(self)
 
 
-class ActivityTask(Task):
-    """One activity call."""
+class Leaf(Task[Result]):
+    """A task that consists of no others."""
 
-    def __init__(self, name: str, value: Any, retry: RetryOptions) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.name = name
-        self.value = value
-        self.retry = retry
-        self.id: int | None = None  # assigned when it is scheduled
+        self.id: int | None = None  # given when it is scheduled: from 0; that of an event is -1
 
-    def activities(self) -> Iterator[ActivityTask]:
+    def leaves(self) -> Iterator[Leaf[Any]]:
         yield self
 
 
-class AllTask(Task):
+class CallTask(Leaf[Result]):
+    """One call of an activity or of another orchestrator."""
+
+    def __init__(self, name: str, value: Any, retry: RetryOptions) -> None:
+        """The value is taken as it is now, as JSON. Raises `TypeError` when it is none, `ValueError` without a name."""
+        super().__init__()
+        if not name:
+            raise ValueError("expected the name of a function, got an empty one")
+        self.name = name
+        self.input_json = msgspec.json.encode(value)
+        self.retry = retry
+
+
+class ActivityTask(CallTask[Result]):
+    """One call of an activity."""
+
+
+class ChildTask(CallTask[Result]):
+    """One run of another orchestrator."""
+
+    def __init__(self, name: str, value: Any, retry: RetryOptions, instance_id: str | None, version: str | None) -> None:
+        super().__init__(name, value, retry)
+        self.instance_id = instance_id
+        self.version = version
+
+
+class TimerTask(Leaf[None]):
+    """A moment that comes."""
+
+    def __init__(self, fire_at: datetime) -> None:
+        """Raises `TypeError` unless it is a datetime."""
+        super().__init__()
+        if not isinstance(fire_at, datetime):
+            raise TypeError(f"expected the datetime at which the timer fires, got {fire_at!r}")
+        self.fire_at = fire_at if fire_at.tzinfo is not None else fire_at.replace(tzinfo=UTC)
+        self.is_cancelled = False
+
+    def cancel(self) -> None:
+        """Let the timer never fire. Raises `ValueError` when it has fired already."""
+        if self.is_completed:
+            raise ValueError("cannot cancel a timer that has fired")
+        self.is_cancelled = True
+
+
+class EventTask(Leaf[Result]):
+    """The next external event of a name."""
+
+    def __init__(self, name: str) -> None:
+        """Raises `ValueError` without a name."""
+        super().__init__()
+        if not name:
+            raise ValueError("expected the name of an event, got an empty one")
+        self.name = name
+
+
+class _Group(Task[Result]):
+    """A task made of others."""
+
+    def __init__(self, children: Sequence[Task[Any]]) -> None:
+        super().__init__()
+        self._children = list(children)
+        for child in self._children:
+            if not isinstance(child, Task):
+                raise TypeError(f"expected tasks, as of context.call_activity(...), got {child!r}")
+
+    def leaves(self) -> Iterator[Leaf[Any]]:
+        for child in self._children:
+            yield from child.leaves()
+
+    def child_completed(self, child: Task[Any]) -> None:
+        """One of the children has settled."""
+        raise NotImplementedError
+
+    def _wait(self) -> None:
+        for child in self._children:
+            if not child.is_completed:
+                child._waiting[self] = None
+
+    def complete(self, result: Any = None, error: Exception | None = None) -> None:
+        # a race in a loop leaves its losers behind: they must not remember every round
+        for child in self._children:
+            child._waiting.pop(self, None)
+        super().complete(result, error)
+
+
+class AllTask(_Group[list[Result]]):
     """Completes with every child's result in order, or fails as soon as one child has failed.
 
     Without children it completes at once with `[]` (Azure's library resumes with None there).
     """
 
-    def __init__(self, children: Sequence[Task]) -> None:
-        super().__init__()
-        self._children = list(children)
-        self._open_count = sum(1 for child in self._children if not child.is_completed)
-        for child in self._children:
-            if not child.is_completed:
-                child._waiting.append(self)
+    def __init__(self, children: Sequence[Task[Result]]) -> None:
+        super().__init__(children)
         failed = next((child.error for child in self._children if child.error is not None), None)
+        self._open_count = len({id(child) for child in self._children if not child.is_completed})
         if failed is not None:
             self.complete(error=failed)
         elif self._open_count == 0:
-            self.complete([child.result for child in self._children])
+            self._complete_all()
+        else:
+            self._wait()
 
-    def activities(self) -> Iterator[ActivityTask]:
-        for child in self._children:
-            yield from child.activities()
-
-    def child_completed(self, child: Task) -> None:
-        """One of the children has settled."""
+    def child_completed(self, child: Task[Any]) -> None:
         self._open_count -= 1
         if child.error is not None:
             self.complete(error=child.error)
         elif self._open_count == 0:
-            self.complete([each.result for each in self._children])
+            self._complete_all()
+
+    def _complete_all(self) -> None:
+        self.complete([child.result for child in self._children])
+
+
+class AnyTask(_Group[Task[Any]]):
+    """Completes with the child that settles first, whether it has succeeded or failed."""
+
+    def __init__(self, children: Sequence[Task[Any]]) -> None:
+        """Raises `ValueError` without children: nothing could ever complete it."""
+        super().__init__(children)
+        if not self._children:
+            raise ValueError("task_any needs at least one task")
+        first = next((child for child in self._children if child.is_completed), None)
+        if first is not None:
+            self.complete(first)
+        else:
+            self._wait()
+
+    def child_completed(self, child: Task[Any]) -> None:
+        self.complete(child)

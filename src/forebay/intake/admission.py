@@ -137,7 +137,7 @@ class Admission:
         excess = min(total - self._backlog_limit, (mine - share) * lane_count)
         raise ForebayError(
             "backlog_full",
-            f"expected fewer than {self._backlog_limit:,} files to wait for their turn, got {total:,}, of which {mine:,} are of"
+            f"expected fewer than {self._backlog_limit:,} files to wait for their turn, got more, of which {mine:,} are of"
             f" project {lane[0]!r} and source {lane[1]!r}",
             retryable=True,
             hint="Send it again after the time in Retry-After. FOREBAY_BACKLOG_LIMIT is the limit.",

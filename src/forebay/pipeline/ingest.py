@@ -12,7 +12,7 @@ from forebay.values.blob import FAILED, PROCESSED
 ORCHESTRATION = "ingest_document"
 SLICE_CHUNKS = 64  # chunks embedded by one activity
 
-Steps = Generator[Task, Any, Any]
+Steps = Generator[Task[Any], Any, Any]
 
 
 def register_ingest(registry: Registry, retry: RetryOptions) -> None:

@@ -42,7 +42,7 @@ def register_reindex(registry: Registry, pipeline: Pipeline, retry: RetryOptions
 
 def _register_orchestration(registry: Registry, retry: RetryOptions) -> None:
     @registry.orchestrator
-    def reindex(context: OrchestrationContext) -> Generator[Task, Any, Any]:
+    def reindex(context: OrchestrationContext) -> Generator[Task[Any], Any, Any]:
         model: str = context.get_input()["model"]
         page = {"after_version": 0}
         read_again_count = embedded_count = 0

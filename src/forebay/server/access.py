@@ -14,6 +14,7 @@ from forebay.intake.intake import Sender
 from forebay.server.keys.key import Caller, Scope
 from forebay.server.observed import tell_rate_limit
 from forebay.server.parts import Parts
+from forebay.values.correlation import Correlation, correlate
 
 _API_KEY = APIKeyHeader(
     name="X-API-Key", auto_error=False, description="A key of `forebay keys`, the one in `admin.key`, or FOREBAY_API_KEY."
@@ -27,7 +28,18 @@ def parts_of(request: Request) -> Parts:
     return cast("Parts", request.app.state.parts)
 
 
-PartsOf = Annotated[Parts, Depends(parts_of)]
+async def _parts_of(request: Request) -> Parts:
+    """The same as a coroutine: FastAPI calls anything else in a thread, for each request."""
+    return parts_of(request)
+
+
+PartsOf = Annotated[Parts, Depends(_parts_of)]
+
+
+def concern(request: Request, project: str | None) -> None:
+    """Say whose work a request is: what is told of it, log lines included, shows to that project; None: to the default one."""
+    request.state.project = project
+    correlate(Correlation(id=request.state.correlation_id, project=project))
 
 
 async def known_caller(
@@ -53,7 +65,7 @@ async def require_caller(request: Request, parts: PartsOf, caller: KnownCaller) 
             " bearer token.",
             status=401,
         )
-    request.state.project = caller.project
+    concern(request, caller.project)
     try:
         parts.rates.take(caller.actor)
     except ForebayError as refused:
@@ -80,11 +92,35 @@ def _requires(scope: Scope) -> Callable[[Caller], Awaitable[Caller]]:
     return require_scope
 
 
-Reader = Annotated[Caller, Depends(_requires("read"))]
-Writer = Annotated[Caller, Depends(_requires("write"))]
-Ingester = Annotated[Caller, Depends(_requires("ingest"))]
-Manager = Annotated[Caller, Depends(_requires("manage"))]
-Administrator = Annotated[Caller, Depends(_requires("admin"))]
+_require_ingest = _requires("ingest")
+# the scopes are those of the description
+Reader = Annotated[Caller, Security(_requires("read"), scopes=["read"])]
+Writer = Annotated[Caller, Security(_requires("write"), scopes=["write"])]
+Ingester = Annotated[Caller, Security(_require_ingest, scopes=["ingest"])]
+Manager = Annotated[Caller, Security(_requires("manage"), scopes=["manage"])]
+Administrator = Annotated[Caller, Security(_requires("admin"), scopes=["admin"])]
+
+
+async def _require_all_projects(caller: Administrator) -> Caller:
+    """Whose key the request carries. Raises `ForebayError` (`all_projects_needed`, 403) for one that belongs to a project."""
+    if caller.project is not None:
+        raise ForebayError(
+            "all_projects_needed",
+            f"this is about all projects, and this key belongs to the project {caller.project!r}",
+            hint="Use the key in admin.key of the data directory, or FOREBAY_API_KEY.",
+            status=403,
+        )
+    return caller
+
+
+GlobalAdministrator = Annotated[Caller, Depends(_require_all_projects)]
+
+
+async def ingester_of(request: Request) -> Caller:
+    """What a parameter of type `Ingester` gets, for routes that resolve nothing by FastAPI."""
+    parts = parts_of(request)
+    caller = await known_caller(parts, await _API_KEY(request), await _BEARER(request))
+    return await _require_ingest(await require_caller(request, parts, caller))
 
 
 def project_of(parts: Parts, caller: Caller, project: str | None) -> str:
@@ -111,17 +147,22 @@ def project_of(parts: Parts, caller: Caller, project: str | None) -> str:
     return project
 
 
-_Named = Annotated[str | None, Query(description="The project; without it that of the key, or the default one.")]
+PROJECT_SCHEMA = {"pattern": f"^{_PROJECT.pattern}$"}
+NamedProject = Annotated[
+    str | None, Query(description="The project; without it that of the key, or the default one.", json_schema_extra=PROJECT_SCHEMA)
+]
 
 
-async def _read_project(request: Request, parts: PartsOf, caller: Reader, project: _Named = None) -> str:
-    request.state.project = project_of(parts, caller, project)
-    return cast("str", request.state.project)
+async def _read_project(request: Request, parts: PartsOf, caller: Reader, project: NamedProject = None) -> str:
+    named = project_of(parts, caller, project)
+    concern(request, named)
+    return named
 
 
-async def _sender(request: Request, parts: PartsOf, caller: Writer, project: _Named = None) -> Sender:
-    request.state.project = project_of(parts, caller, project)
-    return Sender(project=request.state.project, actor=caller.actor, correlation_id=request.state.correlation_id)
+async def _sender(request: Request, parts: PartsOf, caller: Writer, project: NamedProject = None) -> Sender:
+    named = project_of(parts, caller, project)
+    concern(request, named)
+    return Sender(project=named, actor=caller.actor, correlation_id=request.state.correlation_id)
 
 
 ReadProject = Annotated[str, Depends(_read_project)]  # of a request that may read

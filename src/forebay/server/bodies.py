@@ -50,26 +50,40 @@ async def json_body(request: Request) -> bytes:
 async def inflated_body(request: Request, *, limit_bytes: int) -> bytes:
     """The whole body, inflated where it is gzip.
 
-    Raises `ForebayError`: `body_too_large` (413) over `limit_bytes`, counted inflated; `invalid_gzip` (400).
+    Raises `ForebayError`: `body_too_large` (413) over `limit_bytes`, as it comes or inflated; `invalid_gzip` (400).
+    *Guarantees*: hardly more than the limit is inflated, whatever the body promises.
     """
     is_compressed = request.headers.get("content-encoding", "").strip().lower() == "gzip"
     inflater = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
     body = bytearray()
+    received_bytes = 0
     async for piece in request.stream():
+        received_bytes += len(piece)  # gzip can go on for ever without saying anything
         try:
             body += inflater.decompress(piece, limit_bytes + 1 - len(body)) if is_compressed else piece
         except zlib.error as error:
-            raise ForebayError("invalid_gzip", f"expected a body in gzip, as Content-Encoding says, but: {error}", status=400) from None
-        if len(body) > limit_bytes:
+            raise _invalid_gzip(str(error)) from None
+        if max(received_bytes, len(body)) > limit_bytes:
             raise ForebayError(
                 "body_too_large",
                 f"expected at most {limit_bytes} bytes of telemetry at a time, got more",
                 hint="Send several smaller batches.",
                 status=413,
             )
-    if is_compressed and (not inflater.eof or inflater.unused_data):
-        raise ForebayError("invalid_gzip", "expected one whole gzip member, got a part of one, or something after it", status=400)
+        if inflater.unused_data:
+            raise _invalid_gzip("something follows its first member, where one member is expected")
+    if is_compressed and not inflater.eof:
+        raise _invalid_gzip("it ends too early")
     return bytes(body)
+
+
+def _invalid_gzip(reason: str) -> ForebayError:
+    return ForebayError(
+        "invalid_gzip",
+        f"expected a body in gzip, as Content-Encoding says, but: {reason}",
+        hint="Compress it again as one gzip member, or send it as it is.",
+        status=400,
+    )
 
 
 def _media_type(content_type: str) -> str:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from forebay.effects import Randomness
 from forebay.server.problems import internal_error, problem
+from forebay.values.correlation import Correlation, correlate, current_correlation
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ class CorrelationMiddleware:
         trace_id, parent_span_id = _traced(scope)
         correlation_id = _brought(scope) or trace_id or self._random.hex(16)
         scope.setdefault("state", {}).update(correlation_id=correlation_id, parent_span_id=parent_span_id)
+        around = current_correlation()  # a caller in this process may have one of its own
+        correlate(Correlation(id=correlation_id))
         is_started = False
 
         async def send_with_headers(message: Message) -> None:
@@ -66,6 +69,8 @@ class CorrelationMiddleware:
             if not is_started:
                 await problem(internal_error())(scope, receive, send_with_headers)
             # an answer that has begun stays unfinished: the server closes the connection, and the client notices
+        finally:
+            correlate(around)
 
 
 def _brought(scope: Scope) -> str | None:

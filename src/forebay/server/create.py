@@ -26,7 +26,7 @@ def create_server(parts: Parts) -> FastAPI:
         redirect_slashes=False,  # it would send clients to whatever their Host header says
     )
     app.state.parts = parts
-    for noun in (health, documents, blobs, search, telemetry, query, checks, reindex, keys, docs):
+    for noun in (telemetry, health, documents, blobs, search, query, checks, reindex, keys, docs):  # the busiest first
         app.include_router(noun.router())
     answer_errors_as_problems(app)
     # the last one added is the outermost

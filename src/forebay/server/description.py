@@ -41,29 +41,48 @@ _PROBLEM = {
 _MEANINGS = {
     400: "The request cannot be read",
     401: "No key, or none that opens this",
+    403: "The key may not do this, or belongs to another project",
     404: "There is no such thing in this project or container",
+    408: "The body did not come in time",
     409: "It is not in a state that allows this",
     412: "The ETag is not the expected one",
     413: "More bytes than are allowed",
     415: "A form or encoding that is not taken",
     416: "The range lies outside of the blob",
+    421: "The server is not known by this name",
     422: "A parameter or field is not what it may be",
+    429: "More requests than the key may send; `Retry-After` says when to try again",
+    431: "More bytes of path, query and headers than are allowed",
+    500: "An unexpected error, which the log of the server describes",
     503: "Not now; `Retry-After` says when to try again",
+    504: "It took longer than it may",
 }
-_KEYED = (401, 503)
+_ANY = (408, 413, 415, 421, 422, 431, 500, 503)  # what may keep a request from its route, see bounds.py
+_KEYED = (401, 403, 429)
+_RETRIED = (429, 503)
+_JSON_BODY = (400, 422)
 _MORE = {
-    ("/documents", "post"): (413, 415, 422),
-    ("/documents", "get"): (422,),
-    ("/documents/summary", "get"): (422,),
-    ("/documents/{document_id}", "get"): (404, 422),
-    ("/documents/{document_id}", "delete"): (404, 422),
-    ("/documents/{document_id}/chunks", "get"): (404, 422),
-    ("/containers/{container}/blobs", "get"): (404, 422),
-    ("/containers/{container}/blobs/{name}", "put"): (404, 409, 412, 413, 422),
-    ("/containers/{container}/blobs/{name}", "get"): (404, 409, 412, 416, 422),
-    ("/containers/{container}/blobs/{name}", "head"): (404, 412, 422),
-    ("/containers/{container}/blobs/{name}", "delete"): (404, 412, 422),
-    ("/search", "post"): (400, 413, 422),
+    ("/documents/{document_id}", "get"): (404,),
+    ("/documents/{document_id}", "delete"): (404,),
+    ("/documents/{document_id}/chunks", "get"): (404,),
+    ("/containers/{container}/blobs", "get"): (404,),
+    ("/containers/{container}/blobs/{name}", "put"): (404, 409, 412),
+    ("/containers/{container}/blobs/{name}", "get"): (404, 409, 412, 416),
+    ("/containers/{container}/blobs/{name}", "head"): (404, 412),
+    ("/containers/{container}/blobs/{name}", "delete"): (404, 412),
+    ("/search", "post"): _JSON_BODY,
+    ("/logs", "post"): _JSON_BODY,
+    ("/metrics", "post"): _JSON_BODY,
+    ("/events", "post"): _JSON_BODY,
+    ("/query", "post"): (*_JSON_BODY, 504),
+    ("/reindex", "post"): (409,),
+    ("/keys", "post"): (*_JSON_BODY, 409),
+    ("/keys/{key_id}/rotate", "post"): (*_JSON_BODY, 404),
+    ("/keys/{key_id}", "delete"): (404,),
+}
+_RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 1}}}
+_CORRELATION = {
+    "X-Correlation-ID": {"description": "What the request brought, or a new one.", "required": True, "schema": {"type": "string"}}
 }
 
 
@@ -76,14 +95,38 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas["Problem"] = _PROBLEM
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
-            responses = operation["responses"]
-            responses.pop("422", None)
-            if "security" in operation and path != "/health":
-                for status in (*_KEYED, *_MORE.get((path, method), ())):
-                    responses[str(status)] = _answer(status)
-            operation["responses"] = dict(sorted(responses.items()))
+            operation["responses"] = _responses(path, method, operation)
+            for parameter in operation.get("parameters", ()):
+                parameter["schema"] = _without_null(parameter["schema"])
     return document
 
 
-def _answer(status: int) -> dict[str, Any]:
-    return {"description": _MEANINGS[status], "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}}
+def _responses(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:
+    responses = operation["responses"]
+    responses.pop("422", None)  # FastAPI's own form
+    statuses = {*_ANY, *_MORE.get((path, method), ())}
+    if "security" in operation and path != "/health":  # which only says more to who has a key
+        statuses.update(_KEYED)
+    for status in statuses:
+        described = responses.get(str(status), {})
+        responses[str(status)] = _with_problem(described, status)
+    for response in responses.values():
+        response["headers"] = response.get("headers", {}) | _CORRELATION
+        if method == "head":
+            response.pop("content", None)
+    return dict(sorted(responses.items()))
+
+
+def _with_problem(described: dict[str, Any], status: int) -> dict[str, Any]:
+    """An answer that is a problem, beside what the route says of this status."""
+    problem = {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    answer = {"description": described.get("description", _MEANINGS[status]), "content": described.get("content", {}) | problem}
+    return answer | ({"headers": _RETRY_AFTER} if status in _RETRIED and "content" not in described else {})
+
+
+def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
+    """A URL or a header has no null: what may be left out is not required."""
+    kinds: list[dict[str, Any]] = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
+    if len(kinds) != 1:
+        return schema
+    return {name: value for name, value in schema.items() if name != "anyOf"} | kinds[0]

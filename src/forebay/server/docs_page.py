@@ -56,6 +56,9 @@ def _sections(description: dict[str, Any]) -> Iterator[str]:
 
 def _operation(description: dict[str, Any], path: str, method: str, operation: dict[str, Any]) -> str:
     parts = [f"<p>{_prose(operation.get('description', ''))}</p>"]
+    scopes: list[str] = next(iter(operation.get("security", [{}])[0].values()), [])
+    if scopes:
+        parts.append(f"<p>Needs a key with scope <code>{escape(scopes[0])}</code>{' or <code>admin</code>' * (scopes != ['admin'])}.</p>")
     parameters = operation.get("parameters", [])
     if parameters:
         rows = "".join(

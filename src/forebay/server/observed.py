@@ -14,19 +14,18 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from forebay.effects import Clock
 from forebay.errors import ForebayError
 from forebay.telemetry.observe.observation import Observation, Request
-from forebay.values.correlation import Correlation, correlate, current_correlation
+from forebay.values.correlation import Correlation
 
 # these are asked all the time, and those that move telemetry would make more of it than they move
 _FIGURES_ONLY = re.compile(r"/+(?:|health(?:/.*)?|docs|openapi\.json|logs|metrics|events|query|stats|v[0-9.]+/.*)")
-_SECRET = re.compile(r"key|code|sig|token|secret|password|auth|credential", re.IGNORECASE)
+_SECRET = re.compile(r"key|code|sig|token|secret|password|auth|credential|cursor", re.IGNORECASE)
 CLIENT_WENT_AWAY = 499  # nginx' status for it
 
 
 class ObservationMiddleware:
     """Times requests, and makes their log lines lines of this program, under their correlation id.
 
-    It stands inside the middleware that gives the correlation id. Whose work a request is, its route says as
-    `request.state.project`.
+    It stands inside the middleware that gives the correlation id. Whose work a request is, `access.concern` says.
     """
 
     def __init__(self, app: ASGIApp, *, observation: Observation, clock: Clock) -> None:
@@ -39,8 +38,6 @@ class ObservationMiddleware:
             await self._app(scope, receive, send)
             return
         state: dict[str, Any] = scope["state"]
-        around = current_correlation()  # a caller in this process may have one of its own
-        correlate(Correlation(id=state["correlation_id"]))
         self._observation.own_this_task()
         began_at, began = self._clock.now(), self._clock.monotonic()
         status = 500
@@ -60,7 +57,6 @@ class ObservationMiddleware:
             status = 500  # whatever has been sent of it
             raise
         finally:
-            correlate(around)
             answered = Request(
                 name=f"{scope['method']} {_route(scope)}",
                 url=shown_url(scope),
@@ -79,7 +75,7 @@ def tell_rate_limit(observation: Observation, request: HttpRequest, actor: str, 
     client_ip = request.client.host if request.client is not None else ""
     dimensions = {"path": request.url.path, "method": request.method, "client_ip": client_ip}
     seconds = refused.retry_after_seconds or 0.0
-    observation.repeated_event("rate_limit_exceeded", actor, dimensions, {"expires_in_seconds": seconds})
+    observation.repeated_event("rate_limit_exceeded", actor, dimensions, {"expires_in_seconds": seconds}, project=request.state.project)
 
 
 def _route(scope: Scope) -> str:
@@ -89,7 +85,7 @@ def _route(scope: Scope) -> str:
 
 
 def shown_url(scope: Scope) -> str:
-    """Path and query as they came, but for the values of parameters that look like secrets."""
+    """Path and query as they came, but for the values of parameters that look like secrets, and cursors, which hold names."""
     path: str = scope["path"]
     query = scope["query_string"].decode("utf-8", "replace")
     if not query:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import gc
 import logging
 import math
 import os
@@ -59,6 +60,7 @@ async def serve(app: FastAPI, parts: Parts, *, ready: Callable[[str], None]) -> 
         url = _url(settings, listener)
         record = _Record(parts.effects, settings.data_dir)
         record.write({"url": url, "pid": os.getpid(), "version": parts.version, "started_at": rfc3339(parts.effects.clock.now())})
+        gc.freeze()  # what is there by now stays, and under load the collector would look through it again and again
         try:
             ready(url)
             await server.main_loop()

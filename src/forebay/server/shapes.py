@@ -254,6 +254,24 @@ class HealthJson:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class InformationJson:
+    """What this is, and where to go on."""
+
+    service: str
+    version: str
+    docs: str
+    openapi: str
+    health: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusJson:
+    """An answer that says no more than that all is well."""
+
+    status: Health
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CheckProblem:
     """One contradiction."""
 

@@ -44,6 +44,7 @@ class DrainLimits:
     batch_bytes: int = 32 << 20  # read at once
     batch_rows: int = 50_000  # in one transaction
     linger_seconds: float = 0.25  # how long more may come before a batch that is not full is inserted
+    patience_seconds: float = 5.0  # the same where nobody has asked for haste: an insert costs as much as that of 1,000 rows more
     first_backoff_seconds: float = 0.5
     longest_backoff_seconds: float = 30.0
 
@@ -74,10 +75,13 @@ class Drainer:
         self._errors: dict[int, ForebayError] = {}  # by the feed's index
         self._behind_since: dict[int, float] = {}  # the same
         self._committed = asyncio.Event()  # a new one after each commit
-        self._hurry = asyncio.Event()  # somebody waits: do not linger
+        self._hastened: dict[str, int] = {}  # up to where not to be patient
+        self._awaited: dict[str, int] = {}  # up to where not to linger: somebody waits
+        self._asked = asyncio.Event()  # a new one after each change of these two
 
     async def run(self) -> None:
         """Drain until cancelled. Errors are tried again, with growing waits."""
+        self.hasten(self.ends())  # what an earlier process has left
         async with asyncio.TaskGroup() as tasks:
             for index, feed in enumerate(self._feeds):
                 tasks.create_task(self._drain(index, feed), name=f"drain feed {index}")
@@ -86,12 +90,18 @@ class Drainer:
         """What is durable by now, over all feeds."""
         return {partition: offset for feed in self._feeds for partition, offset in feed.ends().items()}
 
+    def hasten(self, ends: Positions) -> None:
+        """Have everything up to `ends` in the tables soon: after `linger_seconds`, not `patience_seconds`."""
+        if self._raise(self._hastened, ends):
+            self._wake()
+
     async def until_drained(self, ends: Positions, timeout_seconds: float) -> bool:
         """Wait until everything up to `ends` is in the tables; False when it took longer."""
         deadline = self._clock.monotonic() + timeout_seconds
+        self._raise(self._awaited, ends)
+        self._wake()
         while not self._has(ends):
             committed = self._committed
-            self._hurry.set()
             try:
                 async with asyncio.timeout(max(0.0, deadline - self._clock.monotonic())):
                     await committed.wait()
@@ -141,9 +151,8 @@ class Drainer:
         await feed.wait(self._store.positions)
         self._behind_since.setdefault(index, self._clock.monotonic())
         if not was_full:
-            await self._linger()
+            await self._linger(feed)
         batch = await feed.read(self._store.positions, limit_bytes=self._limits.batch_bytes)
-        self._hurry.clear()
         for entries in _slices(batch, self._limits.batch_rows):
             done = await self._store.insert(entries)
             self._total.add(done)
@@ -156,13 +165,35 @@ class Drainer:
             self._behind_since.pop(index, None)
         return sum(len(stored.entry.payload) for stored in batch) >= self._limits.batch_bytes // 2
 
-    async def _linger(self) -> None:
-        waits = [asyncio.ensure_future(self._clock.sleep(self._limits.linger_seconds)), asyncio.ensure_future(self._hurry.wait())]
-        try:
-            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for wait in waits:
-                wait.cancel()
+    async def _linger(self, feed: Feed) -> None:
+        began = self._clock.monotonic()
+        while not self._is_asked_for(feed, self._awaited):
+            patience = self._limits.linger_seconds if self._is_asked_for(feed, self._hastened) else self._limits.patience_seconds
+            left = began + patience - self._clock.monotonic()
+            if left <= 0:
+                return
+            waits = [asyncio.ensure_future(self._clock.sleep(left)), asyncio.ensure_future(self._asked.wait())]
+            try:
+                await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for wait in waits:
+                    wait.cancel()
+
+    def _is_asked_for(self, feed: Feed, asked: Positions) -> bool:
+        positions = self._store.positions
+        return any(asked.get(partition, 0) > positions.get(partition, 0) for partition in feed.ends())
+
+    def _raise(self, asked: dict[str, int], ends: Positions) -> bool:
+        """Ask for everything up to `ends`; whether nothing new of one of these partitions was asked for before."""
+        positions = self._store.positions
+        is_first = any(asked.get(partition, 0) <= positions.get(partition, 0) < offset for partition, offset in ends.items())
+        for partition, offset in ends.items():
+            asked[partition] = max(offset, asked.get(partition, 0))
+        return is_first
+
+    def _wake(self) -> None:
+        self._asked.set()
+        self._asked = asyncio.Event()
 
     def _note(self, index: int, error: Exception, failures: int) -> None:
         if not isinstance(error, ForebayError):

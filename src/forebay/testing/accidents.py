@@ -179,7 +179,7 @@ class Accidents:
 
     def jump_in_a_retry(self) -> None:
         """Now and then the wall clock jumps while something that has just failed waits for its next try."""
-        if self.faults.clock_jump_count and not self.is_over and self._chance.random() < 0.2:
+        if self.faults.clock_jump_count and not self.is_over and self._chance.random() < 0.4:
             asyncio.get_running_loop().call_later(self._chance.uniform(0, 1), self._jump, "clock jump during a retry")
 
     def _jump(self, kind: str) -> None:

@@ -65,6 +65,10 @@ class KeyRing:
         """Every key, or those of a project, oldest first."""
         return [key for key in self._keys.values() if project is None or key.project == project]
 
+    def project_of(self, key_id: str) -> str | None:
+        """The project of a key; None when there is no such key."""
+        return self._keys[key_id].project if key_id in self._keys else None
+
     async def create(
         self, *, name: str, project: str, scopes: frozenset[Scope], lifetime_seconds: float | None, actor: str
     ) -> tuple[Key, str]:

@@ -12,7 +12,7 @@ from starlette.responses import StreamingResponse
 from forebay.blobs.port import blob_changed, blob_not_found, precondition_failed
 from forebay.catalog.ownership import projects_of_blobs
 from forebay.errors import ForebayError
-from forebay.server.access import Accepting, PartsOf, Reader, SenderOf, Writer
+from forebay.server.access import Accepting, PartsOf, Reader, SenderOf, Writer, concern
 from forebay.server.answers import json_answer
 from forebay.server.bodies import declared_bytes, declared_type
 from forebay.server.keys.key import Caller
@@ -85,7 +85,7 @@ async def put_blob(
     It appears whole or not at all. In the intake container it is ingested like any other arrival, and refused like an upload (503 with
     `Retry-After`) while too much waits.
     """
-    address = await _own_address(parts, caller, container, name, is_new=True)
+    address = await _address_to_write(parts, caller, container, name)
     expected, must_be_absent = required_etag(if_match), requires_absence(if_none_match)
     lane = (sender.project, INCOMING_SOURCE) if parts.intake.triggers(address) else None
     async with parts.admission.room(lane, declared_bytes(request)):
@@ -113,6 +113,7 @@ async def list_blobs(
 
 async def get_blob(
     *,
+    request: Request,
     parts: PartsOf,
     caller: Reader,
     container: Container,
@@ -126,7 +127,7 @@ async def get_blob(
 
     Always as an attachment of bytes: whatever somebody has stored, no browser runs it here.
     """
-    address = await _own_address(parts, caller, container, name)
+    address = await _own_address(request, parts, caller, container, name)
     for _ in range(_TRIES):
         blob = await parts.blobs.head(address)
         unchanged = _precondition(blob, if_match, if_none_match)
@@ -145,18 +146,27 @@ async def get_blob(
 
 
 async def head_blob(
-    parts: PartsOf, caller: Reader, container: Container, name: Name, if_match: IfMatch = None, if_none_match: IfNoneMatch = None
+    *,
+    request: Request,
+    parts: PartsOf,
+    caller: Reader,
+    container: Container,
+    name: Name,
+    if_match: IfMatch = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Look at a blob without reading it."""
-    blob = await parts.blobs.head(await _own_address(parts, caller, container, name))
+    blob = await parts.blobs.head(await _own_address(request, parts, caller, container, name))
     unchanged = _precondition(blob, if_match, if_none_match)
     return unchanged if unchanged is not None else Response(headers=_headers(blob) | {"Content-Length": str(blob.size_bytes)})
 
 
-async def delete_blob(parts: PartsOf, caller: Writer, container: Container, name: Name, if_match: IfMatch = None) -> Response:
+async def delete_blob(
+    request: Request, parts: PartsOf, caller: Writer, container: Container, name: Name, if_match: IfMatch = None
+) -> Response:
     """Remove a blob. A document that was made of it stays."""
     expected = required_etag(if_match)
-    address = await _own_address(parts, caller, container, name)
+    address = await _own_address(request, parts, caller, container, name)
     await parts.blobs.delete(address, if_match=None if expected == ANY else expected)
     return Response(status_code=204)
 
@@ -176,26 +186,39 @@ async def _own_blobs(parts: Parts, caller: Caller, container: str, prefix: str, 
 
 
 async def _own_names(parts: Parts, caller: Caller, container: str, names: list[str]) -> set[str]:
-    """Those that the caller's project owns; what never arrived belongs to the default project."""
+    """Those that the caller's project owns."""
     if caller.project is None:
         return set(names)
-    projects = await parts.readers.run(lambda connection: projects_of_blobs(connection, container, names))
-    return {name for name, project in projects.items() if (project or parts.settings.default_project) == caller.project}
+    owners = await _owners(parts, container, names)
+    return {name for name, project in owners.items() if project == caller.project}
 
 
-async def _own_address(parts: Parts, caller: Caller, container: str, name: str, *, is_new: bool = False) -> BlobAddress:
-    """The address of a blob that the caller may see, or make. Raises `ForebayError` (`blob_not_found`, `wrong_project`)."""
+async def _owners(parts: Parts, container: str, names: list[str]) -> dict[str, str]:
+    """The project of each blob; what never arrived belongs to the default project."""
+    found = await parts.readers.run(lambda connection: projects_of_blobs(connection, container, names))
+    return {name: project or parts.settings.default_project for name, project in found.items()}
+
+
+async def _own_address(request: Request, parts: Parts, caller: Caller, container: str, name: str) -> BlobAddress:
+    """The address of a blob that the caller may see, whose project the request then concerns. Raises `ForebayError` (`blob_not_found`)."""
     address = BlobAddress(container=container, name=name)
-    if caller.project is None or name in await _own_names(parts, caller, container, [name]):
-        return address
-    if not is_new:
+    owner = (await _owners(parts, container, [name]))[name]
+    if caller.project not in (None, owner):
         raise blob_not_found(address)
-    raise ForebayError(
-        "wrong_project",
-        f"the name {name!r} in {container!r} does not belong to the project {caller.project!r}",
-        hint="Upload with POST /documents, which finds a name of its own.",
-        status=403,
-    )
+    concern(request, owner)
+    return address
+
+
+async def _address_to_write(parts: Parts, caller: Caller, container: str, name: str) -> BlobAddress:
+    """The address of a blob that the caller may make or replace. Raises `ForebayError` (`wrong_project`)."""
+    if name not in await _own_names(parts, caller, container, [name]):
+        raise ForebayError(
+            "wrong_project",
+            f"the name {name!r} in {container!r} does not belong to the project {caller.project!r}",
+            hint="Upload with POST /documents, which finds a name of its own.",
+            status=403,
+        )
+    return BlobAddress(container=container, name=name)
 
 
 async def _open(parts: Parts, blob: Blob, part: ByteRange | None) -> Response | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from forebay.server.access import Accepting, Administrator, PartsOf
+from forebay.server.access import Accepting, GlobalAdministrator, PartsOf
 from forebay.server.answers import json_answer
 from forebay.server.shapes import CheckResult
 
@@ -19,21 +19,21 @@ def router() -> APIRouter:
     return routes
 
 
-async def check_index(parts: PartsOf, caller: Administrator) -> Response:
+async def check_index(parts: PartsOf, caller: GlobalAdministrator) -> Response:
     """Compare chunks, full text and vectors with the stored files."""
     return json_answer(await parts.checks.index(repair=False))
 
 
-async def repair_index(parts: PartsOf, caller: Administrator) -> Response:
+async def repair_index(parts: PartsOf, caller: GlobalAdministrator) -> Response:
     """The same, mending what can be mended; the answer tells what is still wrong."""
     return json_answer(await parts.checks.index(repair=True))
 
 
-async def check_history(parts: PartsOf, caller: Administrator) -> Response:
+async def check_history(parts: PartsOf, caller: GlobalAdministrator) -> Response:
     """Compare documents and versions with the events that tell of them."""
     return json_answer(await parts.checks.history(repair=False))
 
 
-async def repair_history(parts: PartsOf, caller: Administrator) -> Response:
+async def repair_history(parts: PartsOf, caller: GlobalAdministrator) -> Response:
     """The same, mending what can be mended; the answer tells what is still wrong."""
     return json_answer(await parts.checks.history(repair=True))

@@ -12,7 +12,7 @@ from forebay.catalog import queries
 from forebay.catalog.events import events_of
 from forebay.errors import ForebayError
 from forebay.intake.intake import Sender
-from forebay.server.access import Accepting, PartsOf, ReadProject, SenderOf
+from forebay.server.access import Accepting, PartsOf, Reader, ReadProject, SenderOf
 from forebay.server.answers import json_answer, not_available_yet
 from forebay.server.bodies import declared_bytes, declared_type, refuse_multipart
 from forebay.server.pages import Cursor, Limit, decode_cursor, encode_cursor, invalid_cursor
@@ -67,7 +67,9 @@ async def upload_document(
     request: Request,
     parts: PartsOf,
     sender: SenderOf,
-    name: Annotated[str, Query(description="What users see and search; the same name again is a new version.")],
+    name: Annotated[
+        str, Query(description="What users see and search; the same name again is a new version.", json_schema_extra={"minLength": 1})
+    ],
 ) -> Response:
     """Send a file.
 
@@ -93,7 +95,7 @@ async def list_documents(
     project: ReadProject,
     status: Annotated[DocumentStatus | None, Query(description="Only these; deleted documents are listed only when asked for.")] = None,
     name_prefix: Annotated[str, Query(description="Only names that begin with this.")] = "",
-    as_of: Annotated[str | None, Query(description="Not available in this version.")] = None,
+    as_of: Annotated[str | None, Query(include_in_schema=False)] = None,
     limit: Limit = 50,
     cursor: Cursor = None,
 ) -> Response:
@@ -105,16 +107,20 @@ async def list_documents(
     return json_answer(DocumentPage(documents=[document_json(each) for each in found], next_cursor=next_cursor))
 
 
-async def summarize_documents(parts: PartsOf, project: ReadProject) -> Response:
-    """Count what arrived, how it ended, and what is searchable."""
+async def summarize_documents(request: Request, parts: PartsOf, caller: Reader, project: ReadProject) -> Response:
+    """Count what arrived, how it ended, and what is searchable.
+
+    `stages` and `costs` are those of the project too; with a key of all projects and no `project`, those of all of them.
+    """
     counts = await parts.readers.run(lambda connection: queries.summary(connection, project))
     # watched folders belong to the default project, and so does what is counted of them
     excluded = parts.sources.excluded_count if project == parts.settings.default_project else 0
+    spent_by = project if caller.project is not None or "project" in request.query_params else None
     summary = Summary(
         **counts,
         excluded=excluded,
-        stages=parts.times.snapshot(),
-        costs=parts.times.costs(),
+        stages=parts.times.snapshot(spent_by),
+        costs=parts.times.costs(spent_by),
         reconciled=parts.sources.is_reconciled,
     )
     return json_answer(summary)

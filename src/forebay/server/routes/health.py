@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 
 from fastapi import APIRouter, Response
 
@@ -12,7 +12,7 @@ from forebay.errors import ForebayError
 from forebay.server.access import KnownCaller, PartsOf
 from forebay.server.answers import json_answer
 from forebay.server.parts import Parts
-from forebay.server.shapes import Health, HealthJson, ServiceHealth
+from forebay.server.shapes import Health, HealthJson, InformationJson, ServiceHealth, StatusJson
 from forebay.values.blob import INCOMING
 from forebay.values.times import rfc3339
 
@@ -23,22 +23,21 @@ PROBE_TIMEOUT_SECONDS = 5.0
 def router() -> APIRouter:
     """`/` and the routes below `/health`."""
     routes = APIRouter(tags=["health"])
-    routes.get("/")(information)
+    routes.get("/", response_model=InformationJson)(information)
     routes.get("/health", response_model=HealthJson, responses={503: {"description": "unhealthy", "model": HealthJson}})(health)
-    routes.get("/health/live")(live)
-    routes.get("/health/ready", responses={503: {"description": "not ready"}})(ready)
+    routes.get("/health/live", response_model=StatusJson)(live)
+    routes.get("/health/ready", response_model=StatusJson, responses={503: {"description": "not ready"}})(ready)
     return routes
 
 
 async def information(parts: PartsOf) -> Response:
     """What this is, and where to go on."""
-    links = {"docs": "/docs", "openapi": "/openapi.json", "health": "/health"}
-    return json_answer({"service": SERVICE, "version": parts.version, **links})
+    return json_answer(InformationJson(service=SERVICE, version=parts.version, docs="/docs", openapi="/openapi.json", health="/health"))
 
 
 async def live() -> Response:
     """200 as long as requests are answered at all."""
-    return json_answer({"status": "healthy"})
+    return json_answer(StatusJson(status="healthy"))
 
 
 async def ready(parts: PartsOf) -> Response:
@@ -46,16 +45,19 @@ async def ready(parts: PartsOf) -> Response:
     if not parts.state.is_ready or parts.state.is_stopping:
         doing = "stopping" if parts.state.is_stopping else "starting"
         raise ForebayError("not_ready", f"the server is {doing}", retryable=True, status=503)
-    return json_answer({"status": "healthy"})
+    return json_answer(StatusJson(status="healthy"))
 
 
 async def health(parts: PartsOf, caller: KnownCaller) -> Response:
-    """How the program is; with a key also each dependency with its state and latency."""
+    """How the program is; with a key also each dependency with its state and latency, and with one of all projects what is wrong."""
     services = await _services(parts, with_embedder=caller is not None)
     # counting what is missing costs work that callers without a key cannot ask for
     index = await parts.index.state() if caller is not None and services["database"].state == "healthy" else None
     message = index.message if index is not None else None
     status = _overall(parts, services, message)
+    if caller is not None and caller.project is not None:  # messages may be about any project
+        services = {name: replace(each, message=None) for name, each in services.items()}
+        message = None if message is None else "the index is not what the settings ask for"
     answer = HealthJson(
         status=status,
         service=SERVICE,

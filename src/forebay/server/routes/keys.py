@@ -9,10 +9,12 @@ import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
 from forebay.errors import ForebayError
-from forebay.server.access import Accepting, Administrator, PartsOf, project_of
+from forebay.server.access import PROJECT_SCHEMA, Accepting, Administrator, PartsOf, concern, project_of
 from forebay.server.answers import json_answer
 from forebay.server.bodies import json_body
-from forebay.server.keys.key import SCOPES, Key, checked_scopes
+from forebay.server.keys.key import SCOPES, Caller, Key, checked_scopes
+from forebay.server.keys.ring import NAME_LIMIT
+from forebay.server.parts import Parts
 from forebay.server.shapes import KeyJson, KeyPage, NewKeyJson
 from forebay.values.times import rfc3339
 
@@ -55,7 +57,7 @@ def router() -> APIRouter:
 async def list_keys(
     parts: PartsOf,
     caller: Administrator,
-    project: Annotated[str | None, Query(description="Only those of a project.")] = None,
+    project: Annotated[str | None, Query(description="Only those of a project.", json_schema_extra=PROJECT_SCHEMA)] = None,
 ) -> Response:
     """List keys, oldest first, with what they may do and when they were used last."""
     which = caller.project if project is None else project_of(parts, caller, project)
@@ -65,9 +67,11 @@ async def list_keys(
 async def create_key(request: Request, parts: PartsOf, caller: Administrator) -> Response:
     """Make a key. It is shown in this answer and never again; only its hash is kept."""
     body = await _body(request, NewKey)
+    project = project_of(parts, caller, body.project)
+    concern(request, project)
     key, secret = await parts.keys.create(
         name=body.name,
-        project=project_of(parts, caller, body.project),
+        project=project,
         scopes=checked_scopes(body.scopes),
         lifetime_seconds=body.expires_in_seconds,
         actor=caller.actor,
@@ -78,13 +82,20 @@ async def create_key(request: Request, parts: PartsOf, caller: Administrator) ->
 async def rotate_key(request: Request, parts: PartsOf, caller: Administrator, key_id: KeyId) -> Response:
     """Make the key that follows another, which goes on opening for a while."""
     body = await _body(request, Rotation, is_optional=True)
+    _concern_key(request, parts, caller, key_id)
     key, secret = await parts.keys.rotate(key_id, overlap_seconds=body.overlap_seconds, actor=caller.actor, project=caller.project)
     return json_answer(_new(key, secret), status=201, headers={"Cache-Control": "no-store"})
 
 
-async def revoke_key(parts: PartsOf, caller: Administrator, key_id: KeyId) -> Response:
+async def revoke_key(request: Request, parts: PartsOf, caller: Administrator, key_id: KeyId) -> Response:
     """Let a key open nothing any more."""
+    _concern_key(request, parts, caller, key_id)
     return json_answer(_shown(await parts.keys.revoke(key_id, actor=caller.actor, project=caller.project)))
+
+
+def _concern_key(request: Request, parts: Parts, caller: Caller, key_id: str) -> None:
+    if caller.project is None:  # else it is about the caller's project, whether there is such a key or not
+        concern(request, parts.keys.project_of(key_id))
 
 
 async def _body(request: Request, kind: Any, *, is_optional: bool = False) -> Any:
@@ -101,7 +112,9 @@ def _documented(kind: Any) -> dict[str, Any]:
     (schema,), components = msgspec.json.schema_components([kind], ref_template="#/{name}")
     body = dict(components[schema["$ref"].removeprefix("#/")])
     if "scopes" in body["properties"]:
-        body["properties"]["scopes"]["items"] = {"enum": list(SCOPES)}
+        body["properties"]["scopes"] |= {"items": {"enum": list(SCOPES)}, "minItems": 1}
+        body["properties"]["name"] |= {"minLength": 1, "maxLength": NAME_LIMIT}
+        body["properties"]["project"] = {"anyOf": [{"type": "string"} | PROJECT_SCHEMA, {"type": "null"}]}
     return {"requestBody": {"content": {"application/json": {"schema": body}}}}
 
 

@@ -10,7 +10,7 @@ import msgspec
 from fastapi import APIRouter, Request, Response
 
 from forebay.errors import ForebayError
-from forebay.server.access import PartsOf, Reader, project_of
+from forebay.server.access import PROJECT_SCHEMA, PartsOf, Reader, concern, project_of
 from forebay.server.answers import json_answer
 from forebay.server.bodies import json_body
 from forebay.server.shapes import QueryAnswer, QueryColumn, QueryTable
@@ -50,9 +50,11 @@ async def query(request: Request, parts: PartsOf, caller: Reader) -> Response:
         raise ForebayError("invalid_request", str(error), hint="See POST /query in /docs.", status=422) from None
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise ForebayError("invalid_json", f"expected a JSON object, but: {error}", hint="See POST /query in /docs.", status=400) from None
+    project = project_of(parts, caller, body.project)
+    concern(request, project)
     result = await parts.telemetry.queries.query(
         body.query,
-        project=project_of(parts, caller, body.project),
+        project=project,
         timespan=None if body.timespan is None else parse_timespan(body.timespan, parts.effects.clock.now()),
         parameters=body.parameters,
         row_limit=body.limit,
@@ -100,6 +102,7 @@ def timespan_text(value: timedelta) -> str:
 
 def _documented_body() -> dict[str, Any]:
     (schema,), components = msgspec.json.schema_components([QueryBody], ref_template="#/{name}")
-    body = components[schema["$ref"].removeprefix("#/")]
+    body = dict(components[schema["$ref"].removeprefix("#/")])
+    body["properties"]["project"] = {"anyOf": [{"type": "string"} | PROJECT_SCHEMA, {"type": "null"}]}
     example = {"query": "documentEvents | summarize count() by type", "timespan": "P1D"}
     return {"required": True, "content": {"application/json": {"schema": body, "example": example}}}

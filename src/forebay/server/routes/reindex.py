@@ -6,7 +6,7 @@ import dataclasses
 
 from fastapi import APIRouter, Response
 
-from forebay.server.access import Accepting, Administrator, PartsOf
+from forebay.server.access import Accepting, GlobalAdministrator, PartsOf
 from forebay.server.answers import json_answer
 from forebay.server.shapes import IndexStateJson
 
@@ -19,12 +19,12 @@ def router() -> APIRouter:
     return routes
 
 
-async def show_index_state(parts: PartsOf, caller: Administrator) -> Response:
+async def show_index_state(parts: PartsOf, caller: GlobalAdministrator) -> Response:
     """Say how far the index is from the settings, and how a re-index gets on."""
     return json_answer(IndexStateJson(**dataclasses.asdict(await parts.index.state())))
 
 
-async def start_reindex(parts: PartsOf, caller: Administrator) -> Response:
+async def start_reindex(parts: PartsOf, caller: GlobalAdministrator) -> Response:
     """Bring the index to the settings, in the background.
 
     Documents that were cut under other settings are read again; texts get vectors of the configured model. Searches go by the

@@ -11,8 +11,8 @@ from fastapi import APIRouter, Request, Response
 
 from forebay.errors import ForebayError
 from forebay.search.filters import SearchFilters
-from forebay.search.search import SearchMode, SearchRequest
-from forebay.server.access import PartsOf, Reader, ReadProject, project_of
+from forebay.search.search import HIT_COUNT_LIMIT, QUERY_LENGTH_LIMIT, SearchMode, SearchRequest
+from forebay.server.access import PROJECT_SCHEMA, PartsOf, Reader, ReadProject, concern, project_of
 from forebay.server.answers import json_answer, not_available_yet
 from forebay.server.bodies import json_body
 from forebay.server.problems import FieldProblem, problem
@@ -69,6 +69,7 @@ async def search(request: Request, parts: PartsOf, caller: Reader, project: Read
         if "project" in request.query_params and named != project:
             raise ForebayError("invalid_project", f"the body asks for project {named!r}, the URL for {project!r}", status=422)
         project = named
+        concern(request, project)
     filters = SearchFilters(**msgspec.structs.asdict(body.filters))
     answer = await parts.search.search(SearchRequest(query=body.query, project=project, k=body.k, mode=body.mode, filters=filters))
     hits = [hit_json(hit) for hit in answer.hits]
@@ -92,5 +93,9 @@ def _documented_body() -> dict[str, Any]:
     body = dict(components[schema["$ref"].removeprefix("#/")])
     # inlined, so that the description stands by itself
     body["properties"] = body["properties"] | {"filters": components["FiltersBody"]}
+    body["properties"]["query"] |= {"minLength": 1, "maxLength": QUERY_LENGTH_LIMIT, "pattern": r"\S"}
+    body["properties"]["k"] |= {"minimum": 1, "maximum": HIT_COUNT_LIMIT}
+    body["properties"]["project"] = {"anyOf": [{"type": "string"} | PROJECT_SCHEMA, {"type": "null"}]}
+    del body["properties"]["as_of"]  # not available in this version, which its refusal says
     example = {"query": "how long may a stop take?", "k": 5, "mode": "hybrid", "filters": {"name_prefix": "docs/"}}
     return {"required": True, "content": {"application/json": {"schema": body, "example": example}}}

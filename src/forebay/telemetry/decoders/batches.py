@@ -31,7 +31,8 @@ SEVERITIES = {
 _SEVERITY_DIGITS = frozenset("01234")
 
 
-class _Sent(msgspec.Struct, omit_defaults=True):
+# JSON has no cycles: telling the garbage collector of each entry had it look through the whole program's memory again and again
+class _Sent(msgspec.Struct, omit_defaults=True, gc=False):
     """What every entry may say. Unknown fields are refused, so that a misspelt one is noticed."""
 
     timestamp: datetime | None = None
@@ -199,7 +200,7 @@ def _log_row(sent: LogEntry, now: str) -> tuple[str, Row]:
     labels = sent.labels
     severity = _severity(sent.level)
     if severity is None and sent.level is not None:
-        labels = {"level": sent.level, **(labels or {})}
+        labels = _with_label(labels, "level", sent.level)
     row: dict[str, Any] = {
         "timestamp": _time(sent, now),
         "message": sent.message,
@@ -220,9 +221,17 @@ def _log_row(sent: LogEntry, now: str) -> tuple[str, Row]:
     row |= {"itemType": "exception", "type": error.type, "outerType": error.type, "message": message, "outerMessage": message}
     row |= {"problemId": error.type, "severityLevel": 3 if severity is None else severity}
     if message != sent.message:
-        row["customDimensions"] = {"message": sent.message, **(labels or {})}
+        row["customDimensions"] = _with_label(labels, "message", sent.message)
     row["details"] = [{"type": error.type, "message": message, "rawStack": error.stacktrace}]
     return "exceptions", row
+
+
+def _with_label(labels: Labels | None, name: str, value: Any) -> Labels:
+    """Labels with one more for a field that has no column; where the sender has such a label, too, it gets a `_` at its end."""
+    known = labels or {}
+    while name in known:
+        name += "_"
+    return {name: value, **known}
 
 
 def _error_of(sent: LogEntry) -> RaisedError | None:
@@ -250,13 +259,13 @@ _METRIC_TYPES = ("counter", "gauge", "histogram")
 
 
 def _metric_row(sent: MetricEntry, now: str) -> tuple[str, Row]:
-    labels = dict(sent.labels or {})
+    labels = sent.labels
     if sent.metric_type is not None:
         if sent.metric_type.lower() not in _METRIC_TYPES:
             raise _FieldError("metric_type", f"expected {', '.join(_METRIC_TYPES)}, got {sent.metric_type!r:.80}")
-        labels.setdefault("metric_type", sent.metric_type.lower())
+        labels = _with_label(labels, "metric_type", sent.metric_type.lower())
     if sent.unit is not None:
-        labels.setdefault("unit", sent.unit)
+        labels = _with_label(labels, "unit", sent.unit)
     value = sent.value
     return "customMetrics", {
         "timestamp": _time(sent, now),
@@ -266,7 +275,7 @@ def _metric_row(sent: MetricEntry, now: str) -> tuple[str, Row]:
         "valueSum": value,
         "valueMin": value,
         "valueMax": value,
-        "customDimensions": labels or sent.labels,
+        "customDimensions": labels,
         "operation_Id": sent.trace_id,
         "operation_ParentId": sent.span_id,
         "cloud_RoleName": sent.service,

@@ -34,6 +34,13 @@ class TelemetryLog(Protocol):
     `forebay.testing.telemetry_log_contract` holds what every adapter must do.
     """
 
+    def check_room(self, size_bytes: int) -> None:
+        """Raise what `append` of an entry of about this size would raise by now for want of room.
+
+        Looked at before the work of making an entry: senders who do not wait would keep the reader from making room otherwise.
+        """
+        ...
+
     async def append(self, entry: Entry) -> StoredEntry:
         """Add an entry; it is durable when this returns, whatever happens to process or machine afterwards.
 

@@ -92,6 +92,37 @@ class SegmentLog:
         self._thread = threading.Thread(target=self._write_groups, name="forebay-telemetry-log", daemon=True)
         self._thread.start()
 
+    def check_room(self, size_bytes: int) -> None:
+        """See `TelemetryLog.check_room`."""
+        if self._is_closing or self._thread is None:
+            raise ForebayError(
+                "telemetry_log_unavailable",
+                "expected an open telemetry log, it is closed",
+                hint="Send again when the server has started.",
+                retryable=True,
+                status=503,
+            )
+        if self._waiting_bytes + size_bytes > self._limits.waiting_bytes:
+            raise ForebayError(
+                "telemetry_log_busy",
+                f"{self._waiting_bytes:,} bytes wait for the disk, and {self._limits.waiting_bytes:,} is the limit",
+                hint="Send again after the time that Retry-After names.",
+                retryable=True,
+                status=503,
+                retry_after_seconds=1,
+            )
+        stored_bytes = sum(segment.size_bytes for segment in self._segments)
+        # the last segment cannot be removed before it has a successor, so alone it must not keep that from being begun
+        if len(self._segments) > 1 and stored_bytes + self._waiting_bytes + size_bytes > self._limits.log_bytes:
+            raise ForebayError(
+                "telemetry_log_full",
+                f"{stored_bytes:,} bytes of telemetry are not in the tables yet, and {self._limits.log_bytes:,} is the limit",
+                hint="Send again later, or raise FOREBAY_TELEMETRY_LOG_MB.",
+                retryable=True,
+                status=503,
+                retry_after_seconds=10,
+            )
+
     async def append(self, entry: Entry) -> StoredEntry:
         """See `TelemetryLog.append`."""
         body = encode_body(entry)
@@ -105,7 +136,7 @@ class SegmentLog:
             )
         future: asyncio.Future[StoredEntry] = self._loop.create_future()
         with self._lock:
-            self._refuse_what_has_no_room(len(body))
+            self.check_room(len(body))
             self._waiting.append(_Waiting(entry, body, future))
             self._waiting_bytes += len(body)
             self._lock.notify()
@@ -158,36 +189,6 @@ class SegmentLog:
         """What recovery and reading have found damaged in the segments that are still there."""
         return self._reader.discarded
 
-    def _refuse_what_has_no_room(self, size_bytes: int) -> None:
-        if self._is_closing or self._thread is None:
-            raise ForebayError(
-                "telemetry_log_unavailable",
-                "expected an open telemetry log, it is closed",
-                hint="Send again when the server has started.",
-                retryable=True,
-                status=503,
-            )
-        if self._waiting_bytes + size_bytes > self._limits.waiting_bytes:
-            raise ForebayError(
-                "telemetry_log_busy",
-                f"{self._waiting_bytes:,} bytes wait for the disk, and {self._limits.waiting_bytes:,} is the limit",
-                hint="Send again after the time that Retry-After names.",
-                retryable=True,
-                status=503,
-                retry_after_seconds=1,
-            )
-        stored_bytes = sum(segment.size_bytes for segment in self._segments)
-        # the last segment cannot be removed before it has a successor, so alone it must not keep that from being begun
-        if len(self._segments) > 1 and stored_bytes + self._waiting_bytes + size_bytes > self._limits.log_bytes:
-            raise ForebayError(
-                "telemetry_log_full",
-                f"{stored_bytes:,} bytes of telemetry are not in the tables yet, and {self._limits.log_bytes:,} is the limit",
-                hint="Send again later, or raise FOREBAY_TELEMETRY_LOG_MB.",
-                retryable=True,
-                status=503,
-                retry_after_seconds=10,
-            )
-
     def _recover(self, after: int) -> None:
         self._files.make_directory(self._directory)
         self._files.sync_directory(self._directory.parent)  # an earlier process may have ended before it did
@@ -198,16 +199,22 @@ class SegmentLog:
     # -- the writing thread ------------------------------------------------------------------------------------------
 
     def _write_groups(self) -> None:
+        failed_count = 0  # groups, one after the other: a full disk gets two lines, not one for each append
         while group := self._take_group():
             offsets = range(self._next_offset, self._next_offset + len(group))
             self._next_offset = offsets.stop  # never used again, whatever becomes of this group
             try:
                 self._write(group, offsets)
             except Exception as error:
-                log.warning("the telemetry log could not be written: %s", error, exc_info=not isinstance(error, OSError))
+                failed_count += 1
+                if failed_count == 1:
+                    log.warning("the telemetry log could not be written: %s", error, exc_info=not isinstance(error, OSError))
                 self._abandon_segment()
                 self._tell(group, partial(_fail, cause=error))
             else:
+                if failed_count:
+                    log.warning("the telemetry log is written again; before, %d writes failed", failed_count)
+                    failed_count = 0
                 self._tell(group, partial(_acknowledge, first_offset=offsets.start))
 
     def _take_group(self) -> list[_Waiting]:

@@ -56,6 +56,7 @@ class _Repeated:
     measurements: Mapping[str, float]
     count: int
     at: datetime
+    project: str | None
 
 
 class Observation:
@@ -69,7 +70,6 @@ class Observation:
         self._summaries = Summaries()
         self._repeated: dict[tuple[str, str], _Repeated] = {}
         self._watches: list[Watch] = []
-        self._reported_drops = 0
         self._ready_at: float | None = None
         self._clock = clock
         self.stop_reason: str | None = None  # whoever begins a stop may say why
@@ -103,7 +103,14 @@ class Observation:
         self._add("customEvents", {"name": name} | _properties(dimensions, measurements), project=project)
 
     def repeated_event(
-        self, name: str, key: str, dimensions: Mapping[str, str], measurements: Mapping[str, float] | None = None, *, count: int = 1
+        self,
+        name: str,
+        key: str,
+        dimensions: Mapping[str, str],
+        measurements: Mapping[str, float] | None = None,
+        *,
+        project: str | None = None,
+        count: int = 1,
     ) -> None:
         """As `event`, but those of one key within a second become one row: that of the first, with their `count`."""
         if self._recorder is None:
@@ -112,7 +119,7 @@ class Observation:
         if known is not None:
             known.count += count
         elif len(self._repeated) < KEYS_LIMIT:
-            self._repeated[name, key] = _Repeated(dimensions, measurements or {}, count, self._recorder.now())
+            self._repeated[name, key] = _Repeated(dimensions, measurements or {}, count, self._recorder.now(), project)
 
     def measurement(
         self, name: str, value: float, dimensions: Mapping[str, str] | None = None, *, correlation: Correlation | None = None
@@ -189,21 +196,18 @@ class Observation:
                 self._add("customMetrics", {"name": gauge.name, **_single(gauge.value, gauge.count), **_properties(gauge.dimensions, None)})
 
     def report(self) -> None:
-        """Rows for what has been summed up, and dropped, since the last report."""
+        """Rows for what has been summed up since the last report."""
         taken = self._summaries.take()
         for (project, name, dimensions), summary in (taken | _success_rates(taken)).items():
             self._add("customMetrics", _summed(name, dimensions, summary), project=project)
-        dropped = self.dropped_count - self._reported_drops
-        if dropped:
-            self._reported_drops += dropped
-            self.measurement("telemetry_dropped", dropped)
 
     def report_repeated(self) -> None:
         """Rows for the events of the last second that are told once for each key."""
         repeated, self._repeated = self._repeated, {}
         for (name, key), each in repeated.items():
             row = {"timestamp": each.at, "name": name}
-            self._add("customEvents", row | _properties({"key": key, **each.dimensions}, {**each.measurements, "count": each.count}))
+            properties = _properties({"key": key, **each.dimensions}, {**each.measurements, "count": each.count})
+            self._add("customEvents", row | properties, project=each.project)
 
     def _add(
         self,

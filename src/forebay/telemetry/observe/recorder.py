@@ -96,7 +96,8 @@ class Recorder:
     """Takes rows at any time from any thread, and appends them to the log, many at once.
 
     *Guarantees*: taking a row never waits and never fails; no more than `QUEUE_LIMIT_ROWS` are in memory; what the log refuses, and
-    what does not fit, is counted in `dropped_count` and gone.
+    what does not fit, is counted in `dropped_count` and gone. How much that was becomes a row of `telemetry_dropped` as soon as the
+    log takes one: no drop stays untold because the log was still full.
     """
 
     def __init__(
@@ -119,6 +120,7 @@ class Recorder:
         self._is_waking = False
         self._full = asyncio.Event()
         self.dropped_count = 0  # since the start
+        self._told_count = 0  # of them, in rows that are durable
 
     def next_span_id(self) -> int:
         """64 bits that no other span of this program has."""
@@ -133,23 +135,27 @@ class Recorder:
 
         Rows of the same `operation_Id` are kept or left out together; failures are always kept, with all of their operation.
         """
+        start = self._started(row)
+        operation_id = row.get("operation_Id")
+        if not self._is_sampling or operation_id is None:
+            self._queue(_Item(table, project, start + self._ends[table]))
+        elif self._sampler.is_kept(operation_id):
+            self._queue(_Item(table, project, start + self._ends_of_sampled[table]))
+        else:
+            item = _Item(table, project, start + self._ends[table])
+            for each in self._sampler.rescued(operation_id, item, is_failure=is_failure):
+                self._queue(each)
+
+    def _started(self, row: dict[str, Any]) -> bytes:
+        """A row as JSON, up to what all rows of its table have."""
         row["itemId"] = f"{self._prefix}{next(self._numbers):x}"
         if "timestamp" not in row:
             row["timestamp"] = self.now()
         try:
             # at once: rows as objects, kept for a second, cost the garbage collector more than writing them does
-            start = self._encode(row)
+            return self._encode(row)[:-1]
         except UnicodeEncodeError:  # a name of a file with bytes that are no text; looked for only now, because it is rare
-            start = self._encode(_readable(row))
-        operation_id = row.get("operation_Id")
-        if not self._is_sampling or operation_id is None:
-            self._queue(_Item(table, project, start[:-1] + self._ends[table]))
-        elif self._sampler.is_kept(operation_id):
-            self._queue(_Item(table, project, start[:-1] + self._ends_of_sampled[table]))
-        else:
-            item = _Item(table, project, start[:-1] + self._ends[table])
-            for each in self._sampler.rescued(operation_id, item, is_failure=is_failure):
-                self._queue(each)
+            return self._encode(_readable(row))[:-1]
 
     def _end_of(self, table: str, item_count: int) -> bytes:
         """What all rows of a table have, as the rest of their JSON."""
@@ -182,7 +188,9 @@ class Recorder:
         for _ in range(len(self._items)):  # other threads may go on adding
             item = self._items.popleft()
             batches[item.project or self._default_project, _TOPICS[item.table]][item.table].append(msgspec.Raw(item.row))
-        await asyncio.gather(*(self._append(topic, rows, project) for (project, topic), rows in batches.items()))
+        taken = await asyncio.gather(*(self._append(topic, rows, project) for (project, topic), rows in batches.items()))
+        if all(taken):
+            await self._tell_drops()
 
     async def close(self) -> None:
         """Flush for the last time, as far as the log takes it in time."""
@@ -193,12 +201,25 @@ class Recorder:
         except TimeoutError:
             self.dropped_count += waiting
 
-    async def _append(self, topic: str, rows: Mapping[str, list[msgspec.Raw]], project: str) -> None:
+    async def _append(self, topic: str, rows: Mapping[str, list[msgspec.Raw]], project: str) -> bool:
+        """Whether the log took the rows; they are counted otherwise."""
         entry = entry_of(topic, rows, project=project, source=PLATFORM_SOURCE, received=self._clock.now())
         try:
             await self._log.append(entry)
         except ForebayError:
             self.dropped_count += entry.record_count
+            return False
+        return True
+
+    async def _tell_drops(self) -> None:
+        dropped_count = self.dropped_count - self._told_count
+        if not dropped_count:
+            return
+        table = "customMetrics"
+        extremes = dict.fromkeys(("value", "valueSum", "valueMin", "valueMax"), dropped_count)
+        row = self._started({"name": "telemetry_dropped", "valueCount": 1, **extremes}) + self._ends[table]
+        if await self._append(_TOPICS[table], {table: [msgspec.Raw(row)]}, self._default_project):
+            self._told_count += dropped_count
 
 
 def _readable(value: Any) -> Any:

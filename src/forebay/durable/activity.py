@@ -1,0 +1,40 @@
+"""What an activity may ask about the try that it is, and how it tells that it is alive."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActivityInfo:
+    """The try that is running."""
+
+    name: str
+    instance_id: str
+    activity_id: str  # the same at every try of one call, also after a crash: what an effect elsewhere may be keyed by
+    attempt: int  # from 1
+    heartbeat: Callable[[], None]  # call it, from any thread: the time limit begins anew
+
+
+_current: ContextVar[ActivityInfo] = ContextVar("forebay_activity")
+
+
+def current_activity() -> ActivityInfo:
+    """The activity that the caller runs in. Raises `RuntimeError` outside of one."""
+    try:
+        return _current.get()
+    except LookupError:
+        raise RuntimeError("current_activity() was called outside of an activity") from None
+
+
+@contextmanager
+def running(info: ActivityInfo) -> Iterator[None]:
+    """The block is this try."""
+    token = _current.set(info)
+    try:
+        yield
+    finally:
+        _current.reset(token)
