@@ -68,6 +68,9 @@ class ListLog:
     def __init__(self) -> None:
         self.entries: list[Entry] = []
 
+    def check_room(self, size_bytes: int) -> None:
+        """There always is some."""
+
     async def append(self, entry: Entry) -> StoredEntry:
         self.entries.append(entry)
         return StoredEntry(partition="test", offset=len(self.entries), entry=entry)

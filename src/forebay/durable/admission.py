@@ -54,9 +54,9 @@ class Admission:
         """How many instances are live and have something under way."""
         return len(self._mover.runs) - len(self._waiting)
 
-    def is_queued(self, key: int) -> bool:
-        """Whether the instance has something to do and waits for room."""
-        return key in self._queued or key > self._seen_key
+    def is_new(self, key: int) -> bool:
+        """Whether the instance has not found room yet since it was started."""
+        return key > self._seen_key
 
     def add(self, row: InstanceRow, *, is_new: bool) -> None:
         """An instance has been recorded, or found recorded; it comes to life at once if there is room and none is before it."""

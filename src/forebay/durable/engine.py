@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from opentelemetry.trace import NoOpTracer, Tracer
 
@@ -17,13 +19,17 @@ from forebay.durable.client import DurableClient
 from forebay.durable.executor import Executor
 from forebay.durable.journal import History, InstanceRow, NewInstance
 from forebay.durable.mover import Hooks, Mover
+from forebay.durable.operations import InstanceFilter
 from forebay.durable.registry import Registry
 from forebay.durable.rooms import RoomState
 from forebay.durable.run import Run
 from forebay.durable.spans import AttemptSpans
+from forebay.durable.status import OrchestrationStatus, azure_history, status_of
 from forebay.durable.transitions import Transitions
+from forebay.durable.waits import live_waits
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
+from forebay.values.times import from_microseconds, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -150,20 +156,43 @@ class DurableEngine:
         self.admission.add(row, is_new=is_new)
         return row
 
-    def new_instance(self, name: str, instance_id: str | None, value: object) -> NewInstance:
-        """What an instance begins with, of the newest version.
+    def new_instance(self, name: str, instance_id: str | None, value: object, version: str | None = None) -> NewInstance:
+        """What an instance begins with; without a `version` that of the newest.
 
         Raises `ForebayError`: `orchestrator_not_found`, `payload_too_large`, `payload_not_json`.
         """
+        versions = self._versions(name)
+        if version is not None and version not in versions:
+            known = ", ".join(repr(each) for each in versions if each is not None) or "none"
+            raise ForebayError(
+                "orchestrator_not_found",
+                f"orchestrator {name!r} has no version {version!r}",
+                hint=f"registered versions: {known}",
+                status=404,
+            )
+        instance_id = instance_id or self.effects.random.hex(16)
+        input_json = self.encode(value, f"the input of instance {instance_id}")
+        return NewInstance(id=instance_id, name=name, input_json=input_json, version=version or versions[-1])
+
+    def instance_like(self, row: InstanceRow, instance_id: str | None) -> NewInstance:
+        """What an instance begins with that does the same as another. Raises `ForebayError` (`orchestrator_not_found`)."""
+        return NewInstance(
+            id=instance_id or self.effects.random.hex(16),
+            name=row.name,
+            input_json=row.input_json,
+            version=self._versions(row.name)[-1],
+            lane=row.lane,
+            correlation=row.correlation,
+        )
+
+    def _versions(self, name: str) -> list[str | None]:
         versions = self.registry.versions(name)
         if not versions:
             known = ", ".join(self.registry.orchestrator_names) or "none"
             raise ForebayError(
                 "orchestrator_not_found", f"there is no orchestrator {name!r}", hint=f"registered orchestrators: {known}", status=404
             )
-        instance_id = instance_id or self.effects.random.hex(16)
-        input_json = self._executor.encode(value, f"the input of instance {instance_id}").decode()
-        return NewInstance(id=instance_id, name=name, input_json=input_json, version=versions[-1])
+        return versions
 
     def encode(self, value: object, what: str) -> str:
         """A value as JSON; raises `ForebayError`: `payload_too_large`, `payload_not_json`."""
@@ -202,9 +231,55 @@ class DurableEngine:
         """The activities whose calls are limited: the limit in force, and which instances wait for a place since when."""
         return self._executor.rooms()
 
-    def waits_for(self, instance_id: str) -> str | None:
-        """Why a held instance does not move, in words."""
-        return self.mover.held.get(instance_id)
+    # -- looking --------------------------------------------------------------------------------------------------
+
+    async def status(
+        self, instance_id: str, *, shows_history: bool = False, shows_output: bool = False, shows_input: bool = True
+    ) -> OrchestrationStatus | None:
+        """The state of an instance, None if there is none."""
+
+        def read(connection: sqlite3.Connection) -> tuple[InstanceRow | None, History]:
+            row = journal.load_instance(connection, instance_id)
+            return row, journal.load_history(connection, row.key) if row is not None and shows_history else []
+
+        row, history = await self.database.readers.run(read)
+        if row is None:
+            return None
+        events = azure_history(row, history, shows_output=shows_output, shows_input=shows_input) if shows_history else None
+        return self.status_of_row(row, events)
+
+    def status_of_row(self, row: InstanceRow, history: list[dict[str, Any]] | None = None) -> OrchestrationStatus:
+        """What is shown of a row that has just been read."""
+        is_pending = row.status == "Running" and self.admission.is_new(row.key)
+        return status_of(row, is_pending=is_pending, held=self.mover.held.get(row.id), waits=self._waits(row), history=history)
+
+    async def list_statuses(self, which: InstanceFilter, *, limit: int, before: int | None) -> tuple[list[OrchestrationStatus], int | None]:
+        """A page of instances, newest first, and what to give as `before` for the next one."""
+        where, parameters = which.where()
+        query = f"SELECT {journal.INSTANCE_COLUMNS} FROM instances i WHERE i.key < ? AND {where} ORDER BY i.key DESC LIMIT ?"
+        values = [before if before is not None else 1 << 62, *parameters, limit + 1]
+        rows = await self.database.readers.run(lambda connection: connection.execute(query, values).fetchall())
+        found = [journal.instance_row(row) for row in rows]
+        next_before = found[limit - 1].key if len(found) > limit else None
+        return [self.status_of_row(row) for row in found[:limit]], next_before
+
+    def _waits(self, row: InstanceRow) -> dict[str, Any] | None:
+        """Since when an instance waits for what; None when it has ended."""
+        if row.is_over:
+            return None
+        since = rfc3339(from_microseconds(row.updated_at))
+        if row.status == "Suspended":
+            return {"since": since, "waits": [{"kind": "resume"}]}
+        held = self.mover.held.get(row.id)
+        if held is not None:
+            return {"since": since, "waits": [{"kind": "code", "reason": held}]}
+        run = self.mover.runs.get(row.key)
+        if run is not None:
+            return live_waits(run, self.rooms(), self.effects.clock)
+        if row.waits_for_json is not None:
+            waits: dict[str, Any] = journal.from_json(row.waits_for_json)
+            return waits
+        return {"since": since, "waits": [{"kind": "queue", "limit": self.limits.inflight_instances}]}
 
     def ended(self, row: InstanceRow) -> None:
         """Tell whoever waits for the instance."""

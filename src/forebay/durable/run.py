@@ -135,15 +135,8 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
 
     Raises `NonDeterministicError` when the orchestrator does not do what the journal says.
     """
-    context = OrchestrationContext(
-        instance_id=row.id,
-        value=from_json(row.input_json),
-        now=from_microseconds(row.created_at),
-        parent_instance_id=row.parent_id,
-        version=row.version,
-    )
-    run = Run(row=row, driver=Driver(orchestrator, context), last_at=row.created_at)
-    run.persisted_wait = (row.wake_at, row.waits_for_json)
+    run = begin_replay(row, orchestrator)
+    context = run.driver.context
     context.is_replaying = bool(history)
     try:
         run.driver.start()
@@ -159,6 +152,20 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
     run.take_actions()
     settled = {fact.task_id for _, fact in history if fact.kind in SETTLING}
     run.pending = [(action, attempts) for action, attempts in run.pending if action.task_id not in settled]
+    return run
+
+
+def begin_replay(row: InstanceRow, orchestrator: OrchestratorFunction) -> Run:
+    """A live instance that has not been started."""
+    context = OrchestrationContext(
+        instance_id=row.id,
+        value=from_json(row.input_json),
+        now=from_microseconds(row.created_at),
+        parent_instance_id=row.parent_id,
+        version=row.version,
+    )
+    run = Run(row=row, driver=Driver(orchestrator, context), last_at=row.created_at)
+    run.persisted_wait = (row.wake_at, row.waits_for_json)
     return run
 
 

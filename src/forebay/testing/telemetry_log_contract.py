@@ -293,9 +293,13 @@ class TelemetryLogContract:
         with pytest.raises(ForebayError) as caught:
             await append_until_refused()
         assert (caught.value.code, caught.value.retryable, caught.value.status) == ("telemetry_log_full", True, 503)
+        with pytest.raises(ForebayError) as looked:
+            log.check_room(100_000)
+        assert looked.value.code == "telemetry_log_full"
         assert 0.5 * STORED_LIMIT_BYTES <= 100_000 * len(appended) <= 1.1 * STORED_LIMIT_BYTES
         assert len(await read_all(log)) == len(appended)
         await log.release(positions_of(appended))
+        log.check_room(100_000)
         await log.append(numbered(1000, 100_000))
 
     async def test_an_entry_that_can_never_be_taken_is_refused_for_good(self, log: TelemetryLog) -> None:
