@@ -35,7 +35,7 @@ async def step(value: Any) -> Any:
 
 
 @registry.orchestrator
-def six_activities(context: OrchestrationContext) -> Generator[Task, Any, Any]:
+def six_activities(context: OrchestrationContext) -> Generator[Task[Any], Any, Any]:
     value = context.get_input()
     for _ in range(6):
         value = yield context.call_activity("step", value)
@@ -43,13 +43,15 @@ def six_activities(context: OrchestrationContext) -> Generator[Task, Any, Any]:
 
 
 @registry.orchestrator
-def fan_out(context: OrchestrationContext) -> Generator[Task, Any, Any]:
+def fan_out(context: OrchestrationContext) -> Generator[Task[Any], Any, Any]:
     results = yield context.task_all([context.call_activity("step", number) for number in range(context.get_input())])
     return len(results)
 
 
 Write = tuple[str, tuple[Any, ...]]
-INSERT_INSTANCE = "INSERT INTO instances VALUES (?, ?, ?, ?, ?, '', ?, ?, ?, NULL, NULL)"
+INSERT_INSTANCE = (
+    "INSERT INTO instances (key, id, name, status, input, lane, output, created_at, updated_at) VALUES (?, ?, ?, ?, ?, '', ?, ?, ?)"
+)
 INSERT_FACT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 END_INSTANCE = "UPDATE instances SET status = ?, output = ?, updated_at = ? WHERE key = ?"
 
@@ -91,20 +93,30 @@ class BareJournal:
                     self._wake.wait()
                 if not self._queue:
                     return
-            group = []
-            self._connection.execute("BEGIN IMMEDIATE")
-            while self._queue and len(group) < GROUP_LIMIT_WRITES:
-                writes, done = self._queue.popleft()
-                for statement, parameters in writes:
-                    self._connection.execute(statement, parameters)
-                group.append(done)
-            self._connection.execute("COMMIT")
-            self._loop.call_soon_threadsafe(settle, group)
+            group: list[asyncio.Future[None]] = []
+            try:
+                self._commit(group)
+            except sqlite3.Error as error:
+                self._loop.call_soon_threadsafe(settle, group, error)
+                return
+            self._loop.call_soon_threadsafe(settle, group, None)
+
+    def _commit(self, group: list[asyncio.Future[None]]) -> None:
+        self._connection.execute("BEGIN IMMEDIATE")
+        while self._queue and len(group) < GROUP_LIMIT_WRITES:
+            writes, done = self._queue.popleft()
+            group.append(done)
+            for statement, parameters in writes:
+                self._connection.execute(statement, parameters)
+        self._connection.execute("COMMIT")
 
 
-def settle(group: list[asyncio.Future[None]]) -> None:
+def settle(group: list[asyncio.Future[None]], error: Exception | None) -> None:
     for done in group:
-        done.set_result(None)
+        if error is None:
+            done.set_result(None)
+        else:
+            done.set_exception(error)
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -57,16 +58,18 @@ async def open_engine(
     after_commit: Hook = ignore_commit,
     delay_seconds: Delay | None = None,
     clock_ahead_seconds: float = 0.0,
+    **options: Any,
 ) -> AsyncIterator[Bench]:
-    """An engine that is stopped gracefully at the end."""
+    """An engine that is stopped gracefully at the end; what has ended in it is replayed, and must not have diverged."""
     effects, clock = virtual_effects()
     clock.jump(clock_ahead_seconds)
     database, writer = open_inline_database(
         path, SCHEMAS, clock=clock, before_commit=before_commit, after_commit=after_commit, delay_seconds=delay_seconds
     )
     try:
-        async with DurableEngine(registry, database, effects=effects, limits=limits) as engine:
+        async with DurableEngine(registry, database, effects=effects, limits=_replaying(limits), **options) as engine:
             yield Bench(engine, writer, clock)
+        assert engine.divergence_count == 0 or "diverged" in options
     finally:
         await database.close()
 
@@ -89,8 +92,10 @@ async def run_until_crash(
     )
 
     async def live() -> Result:
-        async with DurableEngine(registry, database, effects=effects, limits=limits) as engine:
-            return await work(Bench(engine, writer, clock))
+        async with DurableEngine(registry, database, effects=effects, limits=_replaying(limits)) as engine:
+            result = await work(Bench(engine, writer, clock))
+        assert engine.divergence_count == 0
+        return result
 
     life = asyncio.create_task(live())
     await asyncio.wait({life, writer.crashed}, return_when=asyncio.FIRST_COMPLETED)
@@ -103,6 +108,10 @@ async def run_until_crash(
         task.cancel()
     await asyncio.gather(*mine, return_exceptions=True)
     return None
+
+
+def _replaying(limits: EngineLimits | None) -> EngineLimits:
+    return replace(limits or EngineLimits(), shadow_replay_ratio=1.0)
 
 
 def rows(path: Path, statement: str, *parameters: Any) -> list[Any]:

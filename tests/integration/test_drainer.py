@@ -158,6 +158,22 @@ async def test_what_nobody_has_asked_for_waits_for_more(tmp_path: Path):
             await until(lambda: store.positions == {"local": 3})
 
 
+async def test_what_a_feed_does_not_give_at_once_follows_without_patience(tmp_path: Path):
+    class SlowFeed(ListFeed):
+        async def read(self, after, *, limit_bytes):
+            return await super().read(after, limit_bytes=1)
+
+    feed = SlowFeed()
+    async with open_store(tmp_path / "t.duckdb") as store:
+        drainer = Drainer(store, [feed], clock=SystemClock(), limits=PATIENT)
+        async with running(drainer):
+            feed.append(trace(0))
+            assert await drainer.until_drained(drainer.ends(), 20)
+            feed.append(*(trace(number) for number in range(1, 20)))
+            assert await drainer.until_drained({"local": 2}, 20)
+            await until(lambda: store.positions == {"local": 20})
+
+
 async def test_asking_for_one_feed_makes_no_haste_with_another(tmp_path: Path):
     quick, slow = ListFeed("quick"), ListFeed("slow")
     async with open_store(tmp_path / "t.duckdb") as store:

@@ -276,8 +276,7 @@ async def test_times_that_no_calendar_has_are_null_and_fail_nothing(tmp_path: Pa
 
 async def test_the_newest_row_of_an_instance_is_its_state(tmp_path: Path):
     rows = [
-        {"timestamp": iso(NOW + timedelta(seconds=number)), "id": "i", "status": status}
-        for number, status in enumerate(("Running", "Completed"))
+        {"timestamp": iso(NOW), "sequence": number, "id": "i", "status": status} for number, status in enumerate(("Running", "Completed"))
     ]
     async with open_store(tmp_path / "t.duckdb") as store:
         await store.insert(stored(1, entry({"instanceEvents": rows}), entry({"instanceEvents": rows[:1]}, project="q")))

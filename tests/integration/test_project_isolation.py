@@ -235,6 +235,8 @@ ANSWERED = [
     "traces | lookup kind=leftouter (customEvents) on operation_Id",
     "documents | join kind=leftouter (documentEvents) on $left.id == $right.document_id",
     "arrivals | join kind=fullouter (instances) on $left.instance_id == $right.id",
+    "deadLetters | join kind=fullouter (instanceEvents) on $left.instance_id == $right.id",
+    "deadLetterEvents | summarize make_set(reason), make_set(instance_id), dcount(id), max(id), max(sequence)",
     "union traces, exceptions, requests | where message has 'word' or tostring(customDimensions) has 'word' or url has 'word'",
     "documentEvents | summarize make_set(name), make_set(tostring(data)), dcount(document_id)",
     "customMetrics | summarize sum(value), max(value) by name, tostring(customDimensions)",
@@ -283,6 +285,10 @@ async def test_every_count_is_that_of_the_project(world: World, position: int) -
             "documents | count": documents,
             "arrivals | count": documents + 1,  # a deletion arrives too
             "documentEvents | summarize dcount(document_id)": documents,
+            "instances | where name == 'ingest_document' | count": documents + 1,
+            "instanceEvents | where name == 'ingest_document' | summarize dcount(id)": documents + 1,
+            "deadLetters | count": 1,  # of the file that was skipped
+            f"deadLetterEvents | where reason has '{mine.word}' | count": 1,
             f"traces | where message has '{mine.word}' and source != 'platform' | count": count,
             "exceptions | where source != 'platform' | count": 1,
             "customEvents | where source != 'platform' | count": count,

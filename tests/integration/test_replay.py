@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from tests.integration.durable_bench import Bench, rows, run_until_crash
 
 from forebay.database import Transaction
-from forebay.durable import ActivityFailed, OrchestrationContext, Registry, RetryOptions, Task
+from forebay.durable import ActivityFailed, EngineLimits, OrchestrationContext, OrchestrationStatus, Registry, RetryOptions, Task
 from forebay.durable.journal import from_json, load_history, load_instance
 from forebay.durable.run import replay
 from forebay.errors import ForebayError
@@ -342,6 +342,7 @@ class Told:
     status: str
     code: str | None
     output: Any
+    custom_status: Any
     effects: dict[str, int]
 
 
@@ -372,7 +373,20 @@ class Case:
     value: Any
     seed: int | None = None  # of the delays of reads and writes; None: none
     world: World = field(default_factory=World)
+    limits: EngineLimits | None = None
     commit_count: int = 0
+
+    async def begin(self, bench: Bench) -> None:
+        """What the world outside does in each life: it starts the instance, however often that takes."""
+        await insist(lambda: bench.client.start_new(self.name, "mine", self.value))
+
+    async def end(self, bench: Bench) -> OrchestrationStatus:
+        """Wait until nothing happens any more. Raises `TimeoutError`."""
+        return await bench.client.wait_for_completion("mine", 10_000)
+
+    def anew(self, path: Path) -> Case:
+        """The same instance in another database."""
+        return type(self)(path, self.name, self.value, self.seed, limits=self.limits)
 
     def live(self, life: Life) -> Told | None:
         """One life; None when it ended with a crash."""
@@ -380,15 +394,9 @@ class Case:
 
         async def work(bench: Bench) -> Any:
             self.world.clock = bench.clock
-            while True:
-                try:
-                    await bench.client.start_new(self.name, "mine", self.value)
-                    break
-                except ForebayError as error:
-                    if not error.retryable:
-                        raise
+            await self.begin(bench)
             try:
-                status = await bench.client.wait_for_completion("mine", 10_000)
+                status = await self.end(bench)
             except TimeoutError:
                 stuck = await bench.client.get_status("mine")
                 pytest.fail(f"the instance never ends: {stuck}")
@@ -400,6 +408,7 @@ class Case:
                 work,
                 self.world.registry(),
                 self.path,
+                limits=self.limits,
                 before_commit=life.before_commit,
                 after_commit=life.after_commit,
                 delay_seconds=(lambda: random.ratio() * 2) if random is not None else None,
@@ -409,13 +418,14 @@ class Case:
         if status is None:
             return None
         effects = dict(rows(self.path, "SELECT name, count(*) FROM effects GROUP BY name"))
-        return Told(status.runtime_status, status.failure_code, status.output, effects)
+        return Told(status.runtime_status, status.failure_code, status.output, status.custom_status, effects)
 
     def check_journal(self) -> None:
         """The journal holds one outcome for each task, tries without gaps, and replays to what the instance returned."""
         twice = rows(
             self.path,
-            "SELECT task_id, count(*) FROM history WHERE kind IN ('completed', 'failed') GROUP BY instance, task_id HAVING count(*) > 1",
+            "SELECT task_id, count(*) FROM history WHERE kind NOT IN ('attempt_failed', 'child_attempt_failed', 'event')"
+            " GROUP BY instance, task_id HAVING count(*) > 1",
         )
         assert twice == []
         connection = sqlite3.connect(self.path)
@@ -425,6 +435,8 @@ class Case:
         connection.close()
         tries: Counter[int] = Counter()
         for _, fact in history:
+            if fact.kind == "event":
+                continue
             tries[fact.task_id] += 1
             assert fact.attempt == tries[fact.task_id], f"try {fact.attempt} of task {fact.task_id} is its {tries[fact.task_id]}. entry"
         orchestrator = self.world.registry().find_orchestrator(self.name, None)
@@ -439,8 +451,22 @@ class Case:
             assert outcome.failure.to_json() == from_json(row.output_json)
 
 
+async def insist(request: Callable[[], Awaitable[Any]]) -> None:
+    """Make a request until it succeeds."""
+    while True:
+        try:
+            await request()
+            return
+        except ForebayError as error:
+            if not error.retryable:
+                raise
+
+
 def run_without_faults(folder: Path, name: str, value: Any = None, seed: int | None = None) -> tuple[Case, Told]:
-    case = Case(folder / "calm.db", name, value, seed)
+    return run_calmly(Case(folder / "calm.db", name, value, seed))
+
+
+def run_calmly(case: Case) -> tuple[Case, Told]:
     told = case.live(Life())
     assert told is not None
     case.check_journal()
@@ -450,7 +476,7 @@ def run_without_faults(folder: Path, name: str, value: Any = None, seed: int | N
 def check_crashes(folder: Path, calm: Case, told: Told, crashes: list[Crash]) -> None:
     """The instance lives through the crashes, one in each life, and tells the same."""
     folder.mkdir()
-    case = Case(folder / "crash.db", calm.name, calm.value, calm.seed)
+    case = calm.anew(folder / "crash.db")
     seen: Told | None = None
     crash_count = 0
     for crash in crashes:
@@ -517,7 +543,7 @@ def test_writes_that_fail_change_nothing(tmp_path: Path, orchestrator: Callable[
 
 def check_failing_writes(folder: Path, calm: Case, told: Told, *, fails: Callable[[int], bool], is_durable: bool) -> None:
     folder.mkdir()
-    case = Case(folder / "failing.db", calm.name, calm.value)
+    case = calm.anew(folder / "failing.db")
     failed: list[int] = []
 
     def hook(commit: int) -> None:

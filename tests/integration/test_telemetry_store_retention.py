@@ -13,22 +13,24 @@ def rows(count: int, prefix: str = "") -> list[dict[str, str]]:
     return [{"message": prefix + os.urandom(100).hex()} for _ in range(count)]
 
 
-async def test_rows_go_by_the_age_of_their_receipt_and_the_history_of_documents_stays(tmp_path: Path):
+async def test_rows_go_by_the_age_of_their_receipt_and_the_history_of_documents_and_dead_letters_stays(tmp_path: Path):
     path = tmp_path / "t.duckdb"
     old, new = NOW - timedelta(days=31), NOW - timedelta(days=29)
     async with open_store(path) as store:
         await store.insert(
             stored(
                 1,
-                entry({"traces": rows(10), "documentEvents": [{"type": "DocumentUploaded"}]}, received=old),
+                entry({"traces": rows(10), "instanceEvents": [{"id": "i"}]}, received=old),
+                entry({"documentEvents": [{"type": "DocumentUploaded"}], "deadLetterEvents": [{"id": 1, "status": "open"}]}, received=old),
                 entry({"traces": rows(7), "requests": [{"name": "r"}]}, received=new),
                 entry({"customEvents": [{"name": "e", "timestamp": "1999-01-01T00:00:00"}]}),
             )
         )
         pruned = await Pruner(store, path, FixedClock(), Retention()).prune()
-        assert (pruned.by_age_count, pruned.by_size_count) == (10, 0)
+        assert (pruned.by_age_count, pruned.by_size_count) == (11, 0)
         counts = (await store.statistics()).row_counts
         assert (counts["traces"], counts["requests"], counts["customEvents"], counts["documentEvents"]) == (7, 1, 1, 1)
+        assert await select(store, "SELECT (SELECT count(*) FROM store.instances), (SELECT count(*) FROM store.deadLetters)") == [(0, 1)]
 
 
 async def test_keys_are_forgotten_after_a_day_and_rejected_entries_with_the_rest(tmp_path: Path):

@@ -20,7 +20,8 @@ from forebay.errors import ForebayError
 from forebay.pipeline.parse import Parsed, ParseRequest, parse
 from forebay.pipeline.refused import ParserFailed, Refused
 from forebay.pipeline.workers.pool import WorkerPool
-from forebay.pipeline.workers.protocol import AnswerReader, Done, Failed, Ready, frame
+from forebay.pipeline.workers.protocol import Done, Failed, Ready, answer_decoder
+from forebay.workers.frames import FrameReader, frame
 
 MISBEHAVING = "tests.integration.misbehaving_worker"
 MEBIBYTE = 1024 * 1024
@@ -348,7 +349,7 @@ answers = st.one_of(
 @given(st.lists(answers, max_size=6), st.data())
 def test_answers_are_put_together_from_pieces_of_any_size(sent: list[Ready | Done | Failed], data: st.DataObject) -> None:
     stream = b"".join(frame(answer) for answer in sent)
-    reader = AnswerReader()
+    reader = FrameReader(answer_decoder)
     received = []
     while stream:
         size = data.draw(st.integers(1, len(stream)))
@@ -360,4 +361,4 @@ def test_answers_are_put_together_from_pieces_of_any_size(sent: list[Ready | Don
 @given(st.binary(min_size=1))
 def test_what_is_no_answer_is_refused_and_never_run(noise: bytes) -> None:
     with pytest.raises(ValueError, match="expected"):
-        list(AnswerReader().feed(len(noise).to_bytes(4, "little") + b"\xc1" + noise[1:]))
+        list(FrameReader(answer_decoder).feed(len(noise).to_bytes(4, "little") + b"\xc1" + noise[1:]))

@@ -51,7 +51,7 @@ def test_stale_docs_are_noticed_and_written_anew(tmp_path: Path, capsys: pytest.
     assert "an obsolete row" not in text
 
 
-@pytest.mark.parametrize("page", ["docs/operations.md", "README.md"])
+@pytest.mark.parametrize("page", ["docs/operations.md", "docs/telemetry.md", "README.md"])
 async def test_the_queries_of_the_docs_are_answered(page: str):
     queries = re.findall(r"^```kusto\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
     assert queries

@@ -3,34 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from forebay.app.adapters import Adapters
+from forebay.app.orchestrations import register_orchestrations
 from forebay.app.places import places
 from forebay.app.running import keep_running
 from forebay.catalog.history import check_history, repair_documents
 from forebay.database import Database
-from forebay.durable import DurableEngine, EngineLimits, Registry, RetryOptions
+from forebay.durable import DeadLetters, Divergence, DurableEngine, EngineLimits, Registry, Retention
 from forebay.intake.dispatch import Dispatcher
 from forebay.intake.intake import Intake
 from forebay.intake.reconcile import Reconciler
 from forebay.intake.sources import ArrivalSources
 from forebay.intake.watch import Watcher
 from forebay.pipeline.activities import register_activities
+from forebay.pipeline.arrive_again import arrive_again
 from forebay.pipeline.embedding import register_embedding
 from forebay.pipeline.index_model import IndexModel, IndexState
-from forebay.pipeline.ingest import ORCHESTRATION, register_ingest
+from forebay.pipeline.ingest import ORCHESTRATION
 from forebay.pipeline.pipeline import Pipeline, PipelineLimits
-from forebay.pipeline.reindex import register_reindex
+from forebay.pipeline.posted_text import register_posted_text_activities
+from forebay.pipeline.reindex import register_reindex_activities
 from forebay.pipeline.stage_times import StageTimes
 from forebay.pipeline.transitions import register_transitions
 from forebay.pipeline.verify import check_index, repair_index
 from forebay.search.search import Search
 from forebay.settings import Settings
 from forebay.telemetry.observe.observation import Observation
+from forebay.values.correlation import Correlation
 
 READS_PER_PARSER = 8  # files read and written beside the one that is parsed; more change nothing but the wait of others
 REST_SECONDS = 10.0  # how long a check waits for work under way
@@ -43,6 +48,7 @@ class Core:
     settings: Settings
     adapters: Adapters
     engine: DurableEngine
+    letters: DeadLetters
     dispatcher: Dispatcher
     intake: Intake
     reconciler: Reconciler
@@ -87,14 +93,27 @@ class Core:
 
 
 @asynccontextmanager
-async def run_core(settings: Settings, adapters: Adapters, observation: Observation | None = None) -> AsyncIterator[Core]:
-    """Wire the parts together and keep them running until the block ends; what they do is told to `observation`."""
+async def run_core(
+    settings: Settings, adapters: Adapters, observation: Observation | None = None, *, drained: Callable[[], int] | None = None
+) -> AsyncIterator[Core]:
+    """Wire the parts together and keep them running until the block ends; what they do is told to `observation`.
+
+    `drained`: up to which sequence the tables have the transitions of the journal.
+    """
     observation = observation or Observation()
     effects, database, blobs = adapters.effects, adapters.database, adapters.blobs
     settle_seconds = settings.intake.settle_seconds
     watched = places(settings, settings.data_dir.absolute() / "containers")
     registry = Registry()
-    engine = DurableEngine(registry, database, effects=effects, limits=_engine_limits(settings), tracer=observation.tracer)
+    engine = DurableEngine(
+        registry,
+        database,
+        effects=effects,
+        limits=_engine_limits(settings),
+        tracer=observation.tracer,
+        records_transitions=True,
+        diverged=lambda found: _tell_divergence(observation, found),
+    )
     dispatcher = Dispatcher(
         database.readers,
         database.writer,
@@ -131,11 +150,14 @@ async def run_core(settings: Settings, adapters: Adapters, observation: Observat
         times=StageTimes(effects.clock),
         tracer=observation.tracer,
     )
-    register_ingest(registry, _retry(settings))
+    register_orchestrations(registry, settings)
     register_transitions(registry)
     register_activities(registry, pipeline)
     register_embedding(registry, pipeline)
-    register_reindex(registry, pipeline, _retry(settings), effects, dispatcher.notify)
+    register_reindex_activities(registry, pipeline, effects, dispatcher.notify)
+    register_posted_text_activities(registry, database.readers)
+    letters = DeadLetters(engine, {ORCHESTRATION: arrive_again(pipeline, effects.random, dispatcher.notify)})
+    retention = Retention(engine, timedelta(days=settings.engine.instance_retention_days), drained=drained)
     search = Search(database.readers, pipeline.embedders)
     model = IndexModel(pipeline, adapters.embedder, settings.embedding.recipe, effects)
     await _continue_transaction_time(database)
@@ -145,11 +167,14 @@ async def run_core(settings: Settings, adapters: Adapters, observation: Observat
             asyncio.create_task(keep_running("dispatcher", dispatcher.run, effects.clock)),
             asyncio.create_task(keep_running("watcher", watcher.run, effects.clock)),
         ]
+        if settings.engine.instance_retention_days:
+            background.append(asyncio.create_task(keep_running("retention", retention.run, effects.clock)))
         try:
             yield Core(
                 settings=settings,
                 adapters=adapters,
                 engine=engine,
+                letters=letters,
                 dispatcher=dispatcher,
                 intake=intake,
                 reconciler=reconciler,
@@ -183,13 +208,21 @@ def _engine_limits(settings: Settings) -> EngineLimits:
     return EngineLimits(
         inflight_instances=settings.engine.inflight_instances + 1,  # documents, and the re-index that may wait for them
         payload_bytes=settings.engine.payload_limit_bytes,
+        message_lifetime_seconds=settings.engine.message_lifetime_days * 86_400,
+        shadow_replay_ratio=settings.engine.shadow_replay_ratio,
         stop_deadline_seconds=settings.server.stop_deadline_seconds / 2,  # the server has the other half
     )
 
 
-def _retry(settings: Settings) -> RetryOptions:
-    first_retry_milliseconds = max(1, int(settings.engine.first_retry_seconds * 1000))
-    return RetryOptions(first_retry_milliseconds, settings.engine.activity_attempts, settings.engine.retry_coefficient)
+def _tell_divergence(observation: Observation, found: Divergence) -> None:
+    told = {
+        "instance_id": found.instance_id,
+        "orchestrator": found.name,
+        "recorded": found.recorded,
+        "scheduled": found.scheduled or "nothing",
+    }
+    ties = None if found.correlation_id is None else Correlation(id=found.correlation_id, project=found.project)
+    observation.event("replay_diverged", told | {"message": found.message}, correlation=ties)
 
 
 async def _continue_transaction_time(database: Database) -> None:

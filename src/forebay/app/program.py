@@ -15,6 +15,7 @@ from forebay.app.core import Core, run_core
 from forebay.app.observed import watch_of
 from forebay.app.telemetry import open_telemetry
 from forebay.data_directory import own_data_directory
+from forebay.durable import ManagementUrls
 from forebay.intake.admission import Admission
 from forebay.settings import Settings
 from forebay.telemetry.observe.observing import observing
@@ -48,7 +49,7 @@ async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
     Raises `ForebayError`: `locked`, `data_dir_unusable`, `database_damaged`, `schema_too_new`, `admin_key_damaged`.
     """
     from forebay.server.create import create_server
-    from forebay.server.keys.admin_key import load_or_create_admin_key
+    from forebay.server.keys.admin_key import load_or_create_admin_key, url_secret
     from forebay.server.keys.ring import KeyRing, fixed_keys
     from forebay.server.parts import Parts, ServerState
     from forebay.server.rate_limits import TokenBuckets
@@ -60,8 +61,9 @@ async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
             async with (
                 open_telemetry(settings, adapters) as telemetry,
                 observing(telemetry.log, settings, adapters.effects, version=__version__) as observation,
-                run_core(settings, adapters, observation) as core,
+                run_core(settings, adapters, observation, drained=lambda: telemetry.drained_instance_event) as core,
             ):
+                core.engine.client.urls = ManagementUrls(settings.server.url, url_secret(admin_key))
                 keys = KeyRing(adapters.database, adapters.effects, fixed_keys(settings, admin_key), observation=observation)
                 await keys.open()
                 parts = Parts(
@@ -74,6 +76,7 @@ async def open_forebay(settings: Settings) -> AsyncIterator[Forebay]:
                     search=core.search,
                     embedder=adapters.embedder,
                     client=core.engine.client,
+                    letters=core.letters,
                     keys=keys,
                     rates=TokenBuckets(adapters.effects.clock, rate=settings.server.rate_limit, burst=settings.server.rate_limit_burst),
                     version=__version__,

@@ -18,6 +18,7 @@ from forebay.telemetry.ingest import TelemetryIngest
 from forebay.telemetry.kql.engine import QueryEngine
 from forebay.telemetry.log.segment_log import SegmentLimits, SegmentLog
 from forebay.telemetry.store.catalog_feed import CatalogFeed
+from forebay.telemetry.store.instance_stream import INSTANCE_PARTITION
 from forebay.telemetry.store.retention import Pruner, Retention
 from forebay.telemetry.store.store import TelemetryStore
 
@@ -33,6 +34,11 @@ class Telemetry:
     drainer: Drainer
     ingest: TelemetryIngest
     queries: QueryEngine
+
+    @property
+    def drained_instance_event(self) -> int:
+        """Up to which sequence the journal's `instance_events` are in the tables; 0 while that is unknown. Later ones are still needed."""
+        return self.store.positions.get(INSTANCE_PARTITION, 0)
 
 
 @asynccontextmanager
@@ -58,7 +64,7 @@ async def open_telemetry(settings: Settings, adapters: Adapters) -> AsyncIterato
         )
         await segments.open(after=store.positions)
         stack.push_async_callback(segments.close)
-        feed = CatalogFeed(data_dir / "catalog.db", adapters.database.readers, clock)
+        feed = CatalogFeed(data_dir / "catalog.db", adapters.database.readers, clock, default_project=settings.default_project)
         stack.push_async_callback(feed.close)
         drainer = Drainer(store, [segments, feed], clock=clock)
         queries = QueryEngine(store, drainer, clock=clock)

@@ -149,6 +149,12 @@ def outcome_of(tx: Transaction, sequence: int) -> ArrivalOutcome | None:
     return outcome
 
 
+def ending_of(connection: sqlite3.Connection, sequence: int) -> tuple[ArrivalOutcome | None, str | None]:
+    """How an arrival ended, and for which reason; both None while it is in flight."""
+    outcome, reason = connection.execute("SELECT outcome, reason FROM arrivals WHERE sequence = ?", (sequence,)).fetchone()
+    return outcome, reason
+
+
 def settle_arrival(tx: Transaction, sequence: int, outcome: ArrivalOutcome, reason: str | None = None) -> None:
     """Record how an arrival ended; the first outcome stays."""
     tx.execute(_SETTLE, {"the_sequence": sequence, "the_outcome": outcome, "the_reason": reason, "now": tx.now_us})

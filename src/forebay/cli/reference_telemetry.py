@@ -44,6 +44,44 @@ A question sees what was acknowledged before it. What can be asked is in [kql.md
 [operations.md](operations.md).
 """
 
+STORY = """
+## A file's whole story, by one query
+
+What belongs to one upload, or to one change of a watched folder, has the same `operation_Id`: the request, the spans of every try of every
+activity, the warnings and errors on its way, the events of the document, of its orchestration, and of what failed for good. Give the name
+of your file in the second line; the answer begins with the request and ends with the last write.
+
+```kusto
+arrivals
+| where name == "report.md"
+| project operation_Id
+| join kind=inner (
+    union
+        (requests
+        | project timestamp, origin = "requests", what = name, result = resultCode, attempt = "", detail = url, operation_Id),
+        (dependencies
+        | project timestamp, origin = "dependencies", what = strcat(type, " ", name), result = resultCode,
+            attempt = tostring(customDimensions.attempt), detail = tostring(customDimensions.message), operation_Id),
+        (traces
+        | where severityLevel >= 2
+        | project timestamp, origin = "traces", what = message, result = tostring(customDimensions.code),
+            attempt = tostring(customDimensions.attempt), detail = tostring(customDimensions.activity), operation_Id),
+        (exceptions
+        | project timestamp, origin = "exceptions", what = type, result = "", attempt = "", detail = message, operation_Id),
+        (documentEvents
+        | project timestamp, origin = "documentEvents", what = type, result = tostring(data.reason), attempt = "",
+            detail = tostring(data.message), operation_Id),
+        (instanceEvents
+        | project timestamp, origin = "instanceEvents", what = type, result = failure_code, attempt = "", detail = id, operation_Id),
+        (deadLetterEvents
+        | project timestamp, origin = "deadLetterEvents", what = type, result = code, attempt = tostring(attempts), detail = reason,
+            operation_Id)
+    ) on operation_Id
+| project timestamp, origin, what, attempt, result, detail
+| order by timestamp asc
+```
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
@@ -110,7 +148,8 @@ ROUTES = (
 
 def telemetry_page(generated: str) -> str:
     """The page, with the line `generated` below its title."""
-    return f"# Telemetry\n\n{generated}\n{INTRODUCTION}" + "\n".join([*asyncio.run(_routes()), *_tables(), *_ourselves()]) + "\n"
+    lines = [*asyncio.run(_routes()), STORY.rstrip(), *_tables(), *_ourselves()]
+    return f"# Telemetry\n\n{generated}\n{INTRODUCTION}" + "\n".join(lines) + "\n"
 
 
 async def _routes() -> list[str]:
@@ -167,8 +206,8 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
 def _tables() -> Iterator[str]:
     shown = queryable()
     yield "\n## Tables\n"
-    yield "Names and columns are those of Application Insights. `documents`, `arrivals` and `instances` are views: the newest state, as the"
-    yield "events tell it.\n"
+    yield "Names and columns are those of Application Insights. `documents`, `arrivals`, `instances` and `deadLetters` are views: the"
+    yield "newest state, as the events tell it.\n"
     yield "| table | | kept | what it has |"
     yield "|---|---|---|---|"
     for table in (*STORED, *DERIVED):

@@ -60,6 +60,9 @@ class Admission:
 
     def add(self, row: InstanceRow, *, is_new: bool) -> None:
         """An instance has been recorded, or found recorded; it comes to life at once if there is room and none is before it."""
+        if is_new and row.key <= self._seen_key:
+            self.wake(row.key)  # SQLite gives the key of a purged instance to a new one
+            return
         is_next = is_new and self._seen_key == self._newest_key == row.key - 1 and not self._is_admitting
         self._newest_key = max(self._newest_key, row.key)
         if is_next and not self._ready and self.moving_count < self._moving_limit and not self._mover.is_stopping:
@@ -106,13 +109,15 @@ class Admission:
         self._rests.set(key, min((rest.due for rest in run.rests.values()), default=None))
         if run.busy or run.transactional_count or run.is_advancing:
             self._waiting.pop(key, None)
-        elif run.is_suspended or run.row.id in self._mover.held:
+        elif run.is_suspended:
             self._mover.drop(run)  # nothing wakes it but a change from outside
+        elif run.row.id in self._mover.held:
+            self._evict(run)  # it may yet go on without what is missing
         else:
             self._waiting[key] = run
             self._waiting.move_to_end(key)
             while len(self._waiting) > self._waiting_limit:
-                self._evict(next(iter(self._waiting)))
+                self._evict(next(iter(self._waiting.values())))
             self.make_room()
 
     def left(self, run: Run) -> None:
@@ -130,9 +135,9 @@ class Admission:
             self._is_admitting = True
             self._mover.spawn(self._admit_all())
 
-    def _evict(self, key: int) -> None:
+    def _evict(self, run: Run) -> None:
         """Let an instance go that waits; its alarms stay."""
-        run = self._waiting.pop(key)
+        key = run.row.key
         timer, rest = run.next_timer(), min((rest.due for rest in run.rests.values()), default=None)
         self._mover.drop(run)
         self._timers.set(key, None if timer is None else timer / 1e6)

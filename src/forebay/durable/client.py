@@ -9,6 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from forebay.durable.journal import RuntimeStatus
+from forebay.durable.management_urls import ManagementUrls
 from forebay.durable.operations import InstanceFilter, Operations
 from forebay.durable.status import OrchestrationStatus
 from forebay.errors import ForebayError
@@ -30,6 +31,7 @@ class DurableClient:
     def __init__(self, engine: DurableEngine) -> None:
         self._engine = engine
         self._operations = Operations(engine)
+        self.urls: ManagementUrls | None = None  # what `create_http_management_payload` needs; set it before it is asked
 
     async def start_new(
         self,
@@ -129,14 +131,16 @@ class DurableClient:
         client_input: Any = None,
         *,
         version: str | None = None,
+        lane: str = "",
         correlation: Correlation | None = None,
     ) -> str:
         """Start an instance in the place of one that has ended, as Azure does for an id that exists.
 
-        Raises `ForebayError` as `start_new` does, and `instance_not_over` (409) when the id is that of a running one.
+        Raises `ForebayError` as `start_new` does, `instance_not_over` (409) when the id is that of a running one, and `instance_exists`
+        when it is that of another project's.
         """
         new = self._engine.new_instance(orchestration_function_name, instance_id, client_input, version)
-        await self._operations.reset(replace(new, correlation=correlation))
+        await self._operations.reset(replace(new, lane=lane, correlation=correlation))
         return new.id
 
     async def purge_instance_history(self, instance_id: str) -> int:
@@ -166,3 +170,17 @@ class DurableClient:
         if row is None:
             raise ForebayError("instance_not_found", f"there is no instance {instance_id!r}", status=404)
         return self._engine.status_of_row(row)
+
+    def create_http_management_payload(self, instance_id: str, project: str | None = None) -> dict[str, str]:
+        """The id of an instance and the URLs under which it is watched and managed over HTTP; see `durable.http`.
+
+        `project` is that of the instance, where its correlation has one. Raises `ForebayError` (`no_public_url`) while `urls` is not set.
+        """
+        if self.urls is None:
+            raise ForebayError(
+                "no_public_url",
+                "the client does not know under which URL its instances are managed",
+                hint="set `engine.client.urls = ManagementUrls(base_url, secret)`",
+                status=500,
+            )
+        return self.urls.payload(instance_id, project)

@@ -112,7 +112,7 @@ class OrchestrationContext:
         return ChildTask(_name_of(name), input_, retry_options, instance_id, version)
 
     def create_timer(self, fire_at: datetime) -> TimerTask:
-        """A task that completes once the time has come; a naive datetime is UTC."""
+        """A task that completes once the time has come; a naive datetime is UTC. Raises `ValueError` for what is no datetime."""
         return TimerTask(fire_at)
 
     def wait_for_external_event(self, name: str) -> Task[Any]:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from forebay.database.transaction import Transaction
 from forebay.durable.failures import Failure
-from forebay.durable.journal import InstanceRow
+from forebay.durable.journal import InstanceRow, to_json
+
+if TYPE_CHECKING:
+    from forebay.durable.transitions import LetterTransition, Transitions
 
 LetterKind = Literal["activity", "orchestrator"]
 LetterStatus = Literal["open", "replayed", "purged"]
@@ -34,12 +38,14 @@ class DeadLetter:
     project: str | None
     status: LetterStatus
     status_at: int
+    settlement_json: str | None  # who replayed or purged it (`by`), as which instance (`instance_id`), or why (`reason`)
 
 
 LETTER_COLUMNS = (
     "id, kind, instance_id, orchestrator, task_id, name, input, code, reason, attempts, first_failed_at, last_failed_at,"
-    " correlation_id, project, status, status_at"
+    " correlation_id, project, status, status_at, settlement"
 )
+_TOLD: dict[LetterStatus, LetterTransition] = {"replayed": "DeadLetterReplayed", "purged": "DeadLetterPurged"}
 
 
 def put_away(
@@ -84,7 +90,24 @@ def load_letter(connection: sqlite3.Connection, letter: int) -> DeadLetter | Non
     return DeadLetter(*row) if row else None
 
 
-def set_status(tx: Transaction, letter: int, status: LetterStatus) -> bool:
-    """Move an open letter on; False when it is not open."""
-    changed = tx.execute("UPDATE dead_letters SET status = ?, status_at = ? WHERE id = ? AND status = 'open'", (status, tx.now_us, letter))
-    return changed.rowcount == 1
+def open_letters_of(connection: sqlite3.Connection, instance_ids: Sequence[str]) -> list[int]:
+    """The ids of the open dead letters of these instances."""
+    query = "SELECT id FROM dead_letters WHERE instance_id IN (SELECT value FROM json_each(?)) AND status = 'open' ORDER BY id"
+    return [letter for (letter,) in connection.execute(query, (to_json(list(instance_ids)),))]
+
+
+def settle(
+    tx: Transaction,
+    transitions: Transitions,
+    letters: Sequence[int],
+    status: Literal["replayed", "purged"],
+    settlement: dict[str, Any],
+) -> None:
+    """Move those of the letters on that are open, and keep who did so."""
+    for letter in letters:
+        changed = tx.execute(
+            "UPDATE dead_letters SET status = ?, status_at = ?, settlement = ? WHERE id = ? AND status = 'open'",
+            (status, tx.now_us, to_json(settlement), letter),
+        )
+        if changed.rowcount == 1:
+            transitions.record_letter(tx, letter, _TOLD[status])

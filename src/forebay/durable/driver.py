@@ -61,7 +61,7 @@ class Driver:
         try:
             started = self._orchestrator(self.context)
         except Exception as error:
-            self._fail(error)
+            self.fail(error)
             return
         if not isinstance(started, Generator):
             self._end(Outcome(output=started))
@@ -122,13 +122,26 @@ class Driver:
         _, action = self._open.get(task_id, (None, None))
         recorded = _described(kind, name)
         if action is None:
-            raise NonDeterministicError(f"the journal has {recorded} as task {task_id}; the replayed code did not schedule that task")
+            message = f"the journal has {recorded} as task {task_id}; the replayed code did not schedule that task"
+            raise NonDeterministicError(message, recorded=recorded, scheduled=None)
         if not isinstance(action, kind) or action.name != name:
             scheduled = _described(type(action), action.name)
-            raise NonDeterministicError(f"the journal has {recorded} as task {task_id}; the replayed code scheduled {scheduled}")
+            message = f"the journal has {recorded} as task {task_id}; the replayed code scheduled {scheduled}"
+            raise NonDeterministicError(message, recorded=recorded, scheduled=scheduled)
         if not isinstance(action, EventAction) and action.input_hash != input_hash:
             what = "another moment" if isinstance(action, TimerAction) else "another input"
-            raise NonDeterministicError(f"the replayed code gives {recorded} (task {task_id}) {what} than the journal has")
+            message = f"the replayed code gives {recorded} (task {task_id}) {what} than the journal has"
+            raise NonDeterministicError(message, recorded=recorded, scheduled=f"{recorded} with {what}")
+
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the orchestrator has ended in order to begin anew."""
+        return self.outcome is not None and self.outcome.continued is not None
+
+    def fail(self, error: BaseException) -> None:
+        """Let the orchestrator end with a failure."""
+        failure = error.failure if isinstance(error, TaskFailed) else Failure.of(error)
+        self.outcome = Outcome(failure=failure, cause=_cause_of(error))
 
     def close(self) -> None:
         """Let go of the generator, also of one that yields again while it is being closed, as in `finally: yield ...`."""
@@ -157,7 +170,7 @@ class Driver:
             except KeyboardInterrupt:
                 raise
             except BaseException as raised:
-                self._fail(raised)
+                self.fail(raised)
                 return
             try:
                 if self._begins_anew(yielded):
@@ -201,10 +214,6 @@ class Driver:
             task.complete(unread.popleft()[1])
         else:
             self._readers.setdefault(task.name, []).append(task)
-
-    def _fail(self, error: BaseException) -> None:
-        failure = error.failure if isinstance(error, TaskFailed) else Failure.of(error)
-        self.outcome = Outcome(failure=failure, cause=_cause_of(error))
 
     def _end(self, outcome: Outcome) -> None:
         if self.context.continued_with is not None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -23,6 +25,8 @@ from forebay.durable.operations import InstanceFilter
 from forebay.durable.registry import Registry
 from forebay.durable.rooms import RoomState
 from forebay.durable.run import Run
+from forebay.durable.shadow import Divergence
+from forebay.durable.shadow_replays import ShadowReplays
 from forebay.durable.spans import AttemptSpans
 from forebay.durable.status import OrchestrationStatus, azure_history, status_of
 from forebay.durable.transitions import Transitions
@@ -41,6 +45,10 @@ class EngineLimits:
     inflight_instances: int = 64  # live at once with something under way; the others wait in the journal
     waiting_instances: int = 1024  # kept in memory while they wait for a time, an event or a sub-orchestration
     payload_bytes: int = 64 * 1024  # JSON of one input or result
+    message_lifetime_seconds: float = 14 * 86_400.0  # a call that was first scheduled longer ago is not tried again: it fails as `expired`
+    blocking_threads: int = 16  # for activities that are a `def`
+    blocking_processes: int = os.cpu_count() or 1  # for those with `process=True`
+    shadow_replay_ratio: float = 0.01  # which share of the instances is replayed once it has ended, to see whether it is deterministic
     stop_deadline_seconds: float = 20.0  # how long a stop waits for activities under way
     reload_delay_seconds: float = 0.5  # before an instance is replayed whose journal could not be written; doubled each time
     longest_reload_delay_seconds: float = 30.0
@@ -62,14 +70,20 @@ class DurableEngine:
         limits: EngineLimits | None = None,
         tracer: Tracer | None = None,
         records_transitions: bool = False,
+        diverged: Callable[[Divergence], None] | None = None,
     ) -> None:
-        """`tracer` gets a span for each try of an activity; see `durable.spans`. `records_transitions`: see `durable.transitions`."""
+        """`tracer` gets a span for each try of an activity; see `durable.spans`. `records_transitions`: see `durable.transitions`.
+
+        `diverged` is told when an instance that has ended, replayed for comparison, did something else than its journal says.
+        """
         self.registry = registry
         self._tracer = tracer or NoOpTracer()
         self._where = path
         self.effects = effects or real_effects(thread_count=1)
         self.limits = limits or EngineLimits()
         self.transitions = Transitions(is_on=records_transitions)
+        self.divergence_count = 0  # since the start, of instances that have ended
+        self._told_divergence = diverged
         self._reloads: dict[int, int] = {}  # in a row, of live instances
         self._waiters: dict[str, set[asyncio.Future[InstanceRow]]] = {}
         self.client = DurableClient(self)
@@ -80,7 +94,23 @@ class DurableEngine:
         else:
             self.database = await open_database(Path(self._where), {"durable": journal.schema()}, clock=self.effects.clock, reader_count=1)
         spans = AttemptSpans(self._tracer)
-        self._executor = Executor(self.registry, self.database.writer, self.effects.clock, self.limits.payload_bytes, spans)
+        self._executor = Executor(
+            self.registry,
+            self.database.writer,
+            self.effects.clock,
+            spans,
+            payload_bytes=self.limits.payload_bytes,
+            message_lifetime_seconds=self.limits.message_lifetime_seconds,
+            thread_count=self.limits.blocking_threads,
+            process_count=self.limits.blocking_processes,
+        )
+        self._shadows = ShadowReplays(
+            self.registry,
+            self.database.readers,
+            self.effects.random,
+            ratio=self.limits.shadow_replay_ratio,
+            diverged=self._diverged,
+        )
         hooks = Hooks(
             started=lambda row, is_new: self.admission.add(row, is_new=is_new),
             settled=self._settled,
@@ -116,6 +146,7 @@ class DurableEngine:
         for task in leftover:
             task.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
+        await self._executor.close()
         for run in self.mover.runs.values():
             run.driver.close()
         self.mover.runs.clear()
@@ -286,8 +317,16 @@ class DurableEngine:
         for waiter in self._waiters.pop(row.id, ()):
             if not waiter.done():
                 waiter.set_result(row)
+        if not self.mover.is_stopping and self._shadows.takes(row):
+            self.mover.spawn(self._shadows.run())
 
     # -- trouble --------------------------------------------------------------------------------------------------
+
+    def _diverged(self, found: Divergence) -> None:
+        self.divergence_count += 1
+        log.error("instance %s is not deterministic: %s", found.instance_id, found.message)
+        if self._told_divergence is not None:
+            self._told_divergence(found)
 
     async def _catch_up(self) -> None:
         """Admit an instance that was recorded after the caller of its start had gone."""
@@ -331,6 +370,8 @@ class DurableEngine:
             return
         if found.is_over:
             self.ended(found)
+            if found.parent is not None:  # the message to it is as durable as the end
+                self.admission.wake(found.parent.key, has_mail=True)
         elif found.status == "Running" and found.key not in self.mover.runs:
             self.mover.bring_to_life(found, history, is_new=False)
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -14,13 +17,46 @@ from forebay.durable.activity import ActivityInfo, running
 from forebay.durable.failures import Failure
 from forebay.durable.journal import Fact, FactKind, append_fact, to_json
 from forebay.durable.limits import limit_of
+from forebay.durable.payloads import encode_payload, refuse_too_large
+from forebay.durable.process_protocol import Call
+from forebay.durable.processes import ProcessPool
 from forebay.durable.registry import Activity, Registry, TransactionalActivity
 from forebay.durable.rooms import Room, RoomState
 from forebay.durable.run import Attempts, Run
 from forebay.durable.spans import AttemptSpans
+from forebay.durable.threads import ThreadPlace, ThreadPool
+from forebay.durable.time_limit import TimeLimit
 from forebay.effects import Clock
 from forebay.errors import ForebayError
-from forebay.values.times import to_microseconds
+from forebay.values.times import from_microseconds, rfc3339, to_microseconds
+
+_LEFT_BEHIND = {
+    "loop": "",
+    "thread": "; its thread goes on, keeps its place until it ends, and what it returns is ignored",
+    "process": "; its process was ended",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """One try of an activity that the writer does not run."""
+
+    activity: Activity
+    run: Run
+    action: ActivityAction
+    attempt: int  # from 1
+
+    def info(self, heartbeat: Callable[[], None]) -> ActivityInfo:
+        """What the activity may know of it."""
+        row = self.run.row
+        return ActivityInfo(
+            name=self.activity.name,
+            instance_id=row.id,
+            # the id may be used again after a restart or a purge, and both numbers begin anew then; the time of the beginning does not
+            activity_id=f"{row.id}:{row.created_at:x}:{row.incarnation:x}:{self.action.task_id:x}",
+            attempt=self.attempt,
+            heartbeat=heartbeat,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,22 +70,43 @@ class Tried:
 class Executor:
     """Runs the activities of one registry."""
 
-    def __init__(self, registry: Registry, writer: Writer, clock: Clock, payload_bytes: int, spans: AttemptSpans) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        writer: Writer,
+        clock: Clock,
+        spans: AttemptSpans,
+        *,
+        payload_bytes: int,
+        message_lifetime_seconds: float,
+        thread_count: int,
+        process_count: int,
+    ) -> None:
         self._activities = registry.activities
         self._writer = writer
         self._clock = clock
         self._payload_bytes = payload_bytes
+        self._message_lifetime_seconds = message_lifetime_seconds
         self._spans = spans
         self._rooms: dict[str, Room] = {}
+        self._threads = ThreadPool(thread_count, clock)
+        self._processes = ProcessPool(process_count, clock)
 
     def is_transactional(self, name: str) -> bool:
         """Whether the writer runs this activity."""
         return isinstance(self._activities.get(name), TransactionalActivity)
 
+    def is_expected(self, name: str, code: str) -> bool:
+        """Whether an error of this activity is an answer, and makes no dead letter."""
+        return code in self._activities[name].expected
+
     def rooms(self) -> list[RoomState]:
-        """The activities with a limit: which it is, and what waits."""
+        """The activities with a limit, and the threads and processes of all that block: the limit, and what waits."""
         limited = [each for each in self._activities.values() if isinstance(each, Activity) and each.concurrency is not None]
-        return [room.snapshot() for room in map(self._room, limited) if room is not None]
+        rooms = [room for room in map(self._room, limited) if room is not None]
+        used = {each.runs_in for each in self._activities.values() if isinstance(each, Activity)}
+        rooms += [self._threads.room] * ("thread" in used) + [self._processes.room] * ("process" in used)
+        return [room.snapshot() for room in rooms]
 
     def now_us(self) -> int:
         """The wall time in microseconds."""
@@ -57,34 +114,29 @@ class Executor:
 
     def encode(self, value: Any, what: str) -> bytes:
         """A value as JSON; raises `ForebayError` (`payload_too_large`, `payload_not_json`)."""
-        try:
-            encoded = msgspec.json.encode(value)
-        except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise ForebayError(
-                "payload_not_json", f"{what} must be a JSON value: {error}", hint="return plain dicts, lists, strings"
-            ) from error
-        self.refuse_too_large(encoded, what)
-        return encoded
+        return encode_payload(value, what, self._payload_bytes)
 
     def refuse_too_large(self, encoded: bytes, what: str) -> None:
         """Raises `ForebayError` (`payload_too_large`)."""
-        if len(encoded) > self._payload_bytes:
-            raise ForebayError(
-                "payload_too_large",
-                f"{what} has {len(encoded):,} bytes; payload_bytes allows {self._payload_bytes:,}",
-                hint="store the data and pass its key, or raise FOREBAY_PAYLOAD_LIMIT_KB",
-                status=413,
-            )
+        refuse_too_large(encoded, what, self._payload_bytes)
+
+    async def close(self) -> None:
+        """End the threads and processes; nothing may be under way any more."""
+        self._threads.close()
+        await self._processes.close()
 
     async def run(self, run: Run, action: ActivityAction, attempts: Attempts) -> Tried:
         """One try. Raises `ForebayError` (`database_unavailable`, `instance_reloaded`) when it is no matter of the activity."""
         activity = self._activities[action.name]
         scheduled_at = self.now_us() if attempts.first_scheduled_at is None else attempts.first_scheduled_at
+        if self.is_expired(attempts.first_scheduled_at):
+            failure = self._expired(action, scheduled_at)
+            return self._failed(run, action, failure, attempts.failed_count, scheduled_at)
         attempt = attempts.failed_count + 1
         try:
             if isinstance(activity, TransactionalActivity):
                 return await self._run_transactional(activity, run, action, attempt, scheduled_at)
-            payload = await self._call(activity, run, action, attempt)
+            payload = await self._call(Try(activity, run, action, attempt))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also a panic of an extension, which is no `Exception`
@@ -96,6 +148,15 @@ class Executor:
                 raise
             return self._failed(run, action, failure, attempt, scheduled_at)
         return Tried(self._fact("completed", run, action, attempt, scheduled_at, payload))
+
+    def is_expired(self, scheduled_at: int | None) -> bool:
+        """Whether a call was first scheduled too long ago to be tried again; None: it has not been tried yet."""
+        return scheduled_at is not None and self.now_us() - scheduled_at > self._message_lifetime_seconds * 1e6
+
+    def _expired(self, action: ActivityAction, scheduled_at: int) -> Failure:
+        since, lifetime = rfc3339(from_microseconds(scheduled_at)), timedelta(seconds=self._message_lifetime_seconds)
+        message = f"{action.name} was first scheduled at {since} and may be tried for {lifetime} (message_lifetime_seconds)"
+        return Failure(code="expired", message=message, retryable=False)
 
     def rest_seconds(self, action: CallAction, attempts: Attempts) -> float:
         """What is left of the wait between two tries."""
@@ -130,17 +191,12 @@ class Executor:
         payload = to_json(failure.to_json())
         return Tried(Fact(kind, action.task_id, action.name, action.input_hash, attempt, scheduled_at, at, payload))
 
-    async def _call(self, activity: Activity, run: Run, action: ActivityAction, attempt: int) -> str:
-        room = self._room(activity)
+    async def _call(self, tried: Try) -> str:
+        room = self._room(tried.activity)
         if room is None:
-            return await self._attempt(activity, run, action, attempt)
-        async with room.place(run.row.lane, run.row.id):
-            return await self._attempt(activity, run, action, attempt)
-
-    async def _attempt(self, activity: Activity, run: Run, action: ActivityAction, attempt: int) -> str:
-        with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):
-            result = await self._within_timeout(activity, run, action, attempt)
-            return self.encode(result, f"the result of {activity.name}").decode()
+            return await self._in_place(tried)
+        async with room.place(tried.run.row.lane, tried.run.row.id):
+            return await self._in_place(tried)
 
     def _room(self, activity: Activity) -> Room | None:
         if activity.concurrency is None:
@@ -150,35 +206,60 @@ class Executor:
             room = self._rooms[activity.name] = Room(activity.name, limit_of(activity.concurrency), self._clock)
         return room
 
-    async def _within_timeout(self, activity: Activity, run: Run, action: ActivityAction, attempt: int) -> Any:
-        loop = asyncio.get_running_loop()
-        timeout = asyncio.timeout(activity.timeout_seconds)
+    async def _in_place(self, tried: Try) -> str:
+        """What blocks needs a thread or a process, and may have to wait for it."""
+        lane, instance_id = tried.run.row.lane, tried.run.row.id
+        if tried.activity.runs_in == "loop":
+            return await self._attempt(tried, self._in_loop)
+        if tried.activity.runs_in == "process":
+            async with self._processes.room.place(lane, instance_id):
+                return await self._attempt(tried, self._in_process)
+        async with self._threads.place(lane, instance_id) as thread:
+            return await self._attempt(tried, partial(self._in_thread, thread))
 
-        def begin_anew() -> None:
-            if timeout.when() is not None and not timeout.expired():
-                timeout.reschedule(loop.time() + activity.timeout_seconds)
+    async def _attempt(self, tried: Try, work: Callable[[Try, TimeLimit], Awaitable[str]]) -> str:
+        activity, action = tried.activity, tried.action
+        with self._spans.attempt(activity.name, tried.run.row.id, action.task_id, tried.attempt):
+            self.refuse_too_large(action.input_json, f"the input of {action.name}")
+            limit = TimeLimit(activity.timeout_seconds)
+            try:
+                async with limit:
+                    return await work(tried, limit)
+            except TimeoutError as error:
+                if limit.is_over:
+                    message = f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s{_LEFT_BEHIND[activity.runs_in]}"
+                    raise TimeoutError(message) from error
+                raise
 
-        def heartbeat() -> None:
-            loop.call_soon_threadsafe(begin_anew)
+    async def _in_loop(self, tried: Try, limit: TimeLimit) -> str:
+        limit.begin()
+        with running(tried.info(limit.beat)):
+            result = await tried.activity.function(msgspec.json.decode(tried.action.input_json))
+        return self.encode(result, f"the result of {tried.action.name}").decode()
 
-        info = ActivityInfo(
-            name=activity.name,
-            instance_id=run.row.id,
-            activity_id=f"{run.row.id}:{run.row.incarnation:x}:{action.task_id:x}",
-            attempt=attempt,
-            heartbeat=heartbeat,
+    async def _in_thread(self, thread: ThreadPlace, tried: Try, limit: TimeLimit) -> str:
+        def work() -> str:
+            with running(tried.info(limit.beat)):
+                result = tried.activity.function(msgspec.json.decode(tried.action.input_json))
+            return self.encode(result, f"the result of {tried.action.name}").decode()
+
+        limit.begin()
+        return await thread.run(work)
+
+    async def _in_process(self, tried: Try, limit: TimeLimit) -> str:
+        function, info, correlation = tried.activity.function, tried.info(limit.beat), tried.run.row.correlation
+        call = Call(
+            module=function.__module__,
+            qualified_name=function.__qualname__,
+            input_json=tried.action.input_json,
+            payload_limit_bytes=self._payload_bytes,
+            name=info.name,
+            instance_id=info.instance_id,
+            activity_id=info.activity_id,
+            attempt=info.attempt,
+            correlation=None if correlation is None else (correlation.id, correlation.project),
         )
-        value = self._input(action)
-        try:
-            with running(info):
-                async with timeout:
-                    if activity.runs_in == "loop":
-                        return await activity.function(value)
-                    return await asyncio.to_thread(activity.function, value)
-        except TimeoutError as error:
-            if timeout.expired():
-                raise TimeoutError(f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s") from error
-            raise
+        return await self._processes.run(call, on_begun=limit.begin, on_beat=limit.beat)
 
     def _input(self, action: ActivityAction) -> Any:
         self.refuse_too_large(action.input_json, f"the input of {action.name}")

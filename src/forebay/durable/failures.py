@@ -84,3 +84,9 @@ class NonDeterministicError(BaseException):
     Not an `Exception`: user code must not swallow it, and the instance must not fail of it, since its journal is intact
     and goes on under code that fits it.
     """
+
+    def __init__(self, message: str, *, recorded: str, scheduled: str | None) -> None:
+        """`recorded`: the action in the journal; `scheduled`: what the replayed code did in its place, None for nothing."""
+        super().__init__(message)
+        self.recorded = recorded
+        self.scheduled = scheduled

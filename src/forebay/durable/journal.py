@@ -35,7 +35,7 @@ ATTEMPTING: frozenset[FactKind] = frozenset({"attempt_failed", "child_attempt_fa
 def schema() -> list[Migration]:
     """The migrations of the journal's tables."""
     folder = files("forebay.durable")
-    return [folder.joinpath(name).read_text() for name in ("journal.sql", "journal_2.sql")]
+    return [folder.joinpath(name).read_text() for name in ("journal.sql", "journal_2.sql", "journal_3.sql")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,9 +239,12 @@ def set_custom_status(tx: Transaction, instance: int, status_json: str | None) -
 
 
 def tell_parent(tx: Transaction, row: InstanceRow) -> None:
-    """Leave the end of an instance for the one that waits for it."""
+    """Leave the end of an instance for the one that waits for it, if it still does."""
     parent = row.parent
     if parent is None:
+        return
+    waits = "SELECT 1 FROM instances WHERE key = ? AND incarnation = ? AND status IN ('Running', 'Suspended')"
+    if tx.execute(waits, (parent.key, parent.incarnation)).fetchone() is None:
         return
     assert row.output_json is not None
     kind: FactKind = "child_completed" if row.status == "Completed" else "child_failed"
@@ -251,7 +254,7 @@ def tell_parent(tx: Transaction, row: InstanceRow) -> None:
         payload = to_json(
             {"code": "terminated", "message": f"the instance was terminated: {reason or 'no reason given'}", "retryable": False}
         )
-    hash_ = input_hash(row.input_json.encode())
+    hash_ = input_hash(row.input_json.encode()) if row.incarnation == 0 else ""  # what it was called with is forgotten by then
     fact = Fact(kind, parent.task_id, row.name, hash_, parent.attempt, row.created_at, row.updated_at, payload)
     send_message(tx, parent.key, fact, parent.incarnation)
 

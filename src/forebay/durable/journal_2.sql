@@ -1,14 +1,29 @@
-ALTER TABLE instances ADD COLUMN version TEXT;           -- of the orchestrator; NULL: it has none
-ALTER TABLE instances ADD COLUMN incarnation INTEGER NOT NULL DEFAULT 0;  -- how often it has begun anew
-ALTER TABLE instances ADD COLUMN parent INTEGER;         -- instances.key of the one that waits for it
-ALTER TABLE instances ADD COLUMN parent_incarnation INTEGER;
-ALTER TABLE instances ADD COLUMN parent_task INTEGER;    -- the task of that one
-ALTER TABLE instances ADD COLUMN parent_attempt INTEGER; -- and the try of that task, from 1
-ALTER TABLE instances ADD COLUMN custom_status TEXT;     -- JSON
-ALTER TABLE instances ADD COLUMN wake_at INTEGER DEFAULT 0;  -- when it has something to do: 0 now, NULL once a message comes, else microseconds since the epoch
-ALTER TABLE instances ADD COLUMN waits_for TEXT;         -- JSON: what for, unless it has something to do now
--- status: Running, Suspended, Completed, Failed, Terminated
-DROP INDEX instances_running;
+CREATE TABLE instances_2 (
+  key INTEGER PRIMARY KEY AUTOINCREMENT,  -- the order of starts; never given out twice
+  id TEXT NOT NULL UNIQUE,
+  name TEXT NOT NULL,
+  version TEXT,                           -- of the orchestrator; NULL: it has none
+  status TEXT NOT NULL,                   -- Running, Suspended, Completed, Failed, Terminated
+  input TEXT NOT NULL,
+  lane TEXT NOT NULL,                     -- what it takes turns with others for, where activities have a limit
+  output TEXT,                            -- the output, the failure, or the reason of its termination
+  custom_status TEXT,                     -- JSON
+  created_at INTEGER NOT NULL,            -- microseconds since the epoch
+  updated_at INTEGER NOT NULL,
+  correlation_id TEXT,                    -- what ties the instance to the request that has led to it
+  project TEXT,                           -- whose work it is
+  incarnation INTEGER NOT NULL DEFAULT 0, -- how often it has begun anew
+  parent INTEGER,                         -- instances.key of the one that waits for it
+  parent_incarnation INTEGER,
+  parent_task INTEGER,                    -- the task of that one
+  parent_attempt INTEGER,                 -- and the try of that task, from 1
+  wake_at INTEGER DEFAULT 0,              -- when it has something to do: 0 now, NULL once a message comes, else microseconds since the epoch
+  waits_for TEXT                          -- JSON: what for, unless it has something to do now
+);
+INSERT INTO instances_2 (key, id, name, status, input, lane, output, created_at, updated_at, correlation_id, project)
+  SELECT key, id, name, status, input, lane, output, created_at, updated_at, correlation_id, project FROM instances;
+DROP TABLE instances;
+ALTER TABLE instances_2 RENAME TO instances;
 CREATE INDEX instances_ready ON instances (key) WHERE status = 'Running' AND wake_at = 0;
 CREATE INDEX instances_timed ON instances (wake_at) WHERE status = 'Running' AND wake_at > 0;
 CREATE INDEX instances_children ON instances (parent) WHERE parent IS NOT NULL;

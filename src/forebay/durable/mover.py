@@ -15,8 +15,9 @@ from forebay.durable.alarms import EARLY_SECONDS
 from forebay.durable.dead_letters import put_away
 from forebay.durable.executor import Executor, record
 from forebay.durable.failures import Failure, NonDeterministicError
-from forebay.durable.journal import ATTEMPTING, End, Fact, FactKind, History, InstanceRow, NewInstance, Parent
+from forebay.durable.journal import ATTEMPTING, End, Fact, History, InstanceRow, NewInstance, Parent
 from forebay.durable.registry import Registry
+from forebay.durable.removal import remove
 from forebay.durable.run import Attempts, Incoming, Pending, Rest, Run, child_id, expect, replay
 from forebay.durable.transitions import Transitions
 from forebay.durable.waits import NO_WAIT, persistent_wait
@@ -213,15 +214,20 @@ class Mover:
             run.inbox.append(self._read_message(run, sequence, fact))
 
     def _read_message(self, run: Run, sequence: int, fact: Fact) -> Incoming:
-        """A failed sub-orchestration may be run again."""
+        """A failed sub-orchestration may be run again; one that has begun anew has forgotten what it was called with."""
         action = run.driver.action(fact.task_id)
-        if fact.kind == "child_failed" and isinstance(action, ChildAction):
+        if not isinstance(action, ChildAction):
+            return Incoming(fact, sequence)
+        if not fact.input_hash:
+            fact = replace(fact, input_hash=action.input_hash)
+        if fact.kind == "child_failed":
             before = run.attempts.get(fact.task_id)
             if before is not None and before.first_scheduled_at is not None:
                 fact = replace(fact, scheduled_at=before.first_scheduled_at)
             failure = Failure.from_json(journal.from_json(fact.payload))
             elapsed_seconds = (fact.at - fact.scheduled_at) / 1e6
-            if failure.retryable and action.retry.delay_seconds(fact.attempt, elapsed_seconds) is not None:
+            delay_seconds = action.retry.delay_seconds(fact.attempt, elapsed_seconds)
+            if failure.retryable and delay_seconds is not None and not self._executor.is_expired(fact.scheduled_at):
                 fact = replace(fact, kind="child_attempt_failed")
         return Incoming(fact, sequence)
 
@@ -253,7 +259,7 @@ class Mover:
     def _next_step(self, run: Run) -> Step:
         incoming = self._apply_inbox(run) if run.transactional_count == 0 else []
         run.take_actions()
-        step = Step(incoming=incoming)
+        step = Step(incoming=incoming, custom_status_json=self._custom_status(run))
         if run.driver.outcome is not None:
             # whether or not the orchestrator waited for them, their effects happen before the instance ends
             step.calls = [(call, tries) for call, tries in run.pending if self._executor.is_transactional(call.name)]
@@ -263,7 +269,6 @@ class Mover:
         else:
             step.calls = [(call, attempts) for call, attempts in run.pending if isinstance(call, ActivityAction)]
             step.children = [(call, self._child(run, call, tries)) for call, tries in run.pending if isinstance(call, ChildAction)]
-        step.custom_status_json = self._custom_status(run)
         step.wait = self._wait(run, step)
         step.is_worth_writing = bool(
             incoming
@@ -276,9 +281,13 @@ class Mover:
         return step
 
     def _apply_inbox(self, run: Run) -> list[Incoming]:
-        """Hand what has come in to the orchestrator."""
+        """Hand what has come in to the orchestrator; events after a new beginning stay messages, for the next incarnation to read."""
         taken, run.inbox = run.inbox, []
-        return [self._apply(run, each) for each in taken]
+        applied = [self._apply(run, each) for each in taken if not (each.fact.kind == "event" and run.driver.begins_anew)]
+        # after a restart a try that has ended meanwhile may be about to be made again
+        ended = {each.fact.task_id for each in applied}
+        run.pending = [each for each in run.pending if each[0].task_id not in ended]
+        return applied
 
     def _apply(self, run: Run, incoming: Incoming) -> Incoming:
         fact = incoming.fact
@@ -317,8 +326,13 @@ class Mover:
         step.end = ("Failed", journal.to_json(failure.to_json()), at)
 
     def _custom_status(self, run: Run) -> str | None:
+        """What the orchestrator shows of itself; it fails of what cannot be shown."""
         status = run.driver.context.custom_status
-        return None if status is None else self._executor.encode(status, f"the custom status of instance {run.row.id}").decode()
+        try:
+            return None if status is None else self._executor.encode(status, f"the custom status of instance {run.row.id}").decode()
+        except ForebayError as error:
+            run.driver.fail(error)
+            return run.row.custom_status_json
 
     def _wait(self, run: Run, step: Step) -> tuple[int | None, str | None]:
         is_moving = (
@@ -343,21 +357,22 @@ class Mover:
         """One unit; afterwards the sub-orchestrations that it has recorded are told of."""
         key = run.row.key
 
-        def unit(tx: Transaction) -> list[tuple[ChildAction, InstanceRow, bool]]:
+        def unit(tx: Transaction) -> list[tuple[InstanceRow, bool] | None]:
             facts = [each.fact for each in step.incoming if not each.is_stale]
             record(tx, run, facts)
             journal.delete_messages(tx, [each.message for each in step.incoming if each.message is not None])
             for each in step.incoming:
                 if each.call is not None:
                     self._put_away(tx, run, each)
-            children = [(action, *self._insert_child(tx, new)) for action, new in step.children]
+            children = [self._record_child(tx, run, action, new) for action, new in step.children]
             if step.custom_status_json != run.row.custom_status_json:
                 journal.set_custom_status(tx, key, step.custom_status_json)
             if step.end is not None:
                 self._record_end(tx, run, step.end)
             elif step.input_json is not None:
                 journal.begin_anew(tx, run.row, step.input_json, step.unread, step.begun_at)
-                self._transitions.record(tx, run.row, "ContinuedAsNew", step.begun_at)
+                begun = replace(run.row, input_json=step.input_json, created_at=step.begun_at)
+                self._transitions.record(tx, begun, "ContinuedAsNew", step.begun_at)
             elif step.wait != run.persisted_wait:
                 journal.set_wait(tx, key, *step.wait)
             return children
@@ -366,17 +381,22 @@ class Mover:
         run.persisted_wait = step.wait
         if step.custom_status_json != run.row.custom_status_json:
             run.row = replace(run.row, custom_status_json=step.custom_status_json)
-        for action, row, is_new in children:
-            self._tell_of_child(run, action, row, is_new)
+        for child in children:
+            if child is None:
+                run.has_mail = True
+            else:
+                self._hooks.started(*child)
 
     def _put_away(self, tx: Transaction, run: Run, incoming: Incoming) -> None:
         """Keep an activity that has failed for good; a failed sub-orchestration has kept what failed in it."""
         fact, call = incoming.fact, incoming.call
         assert call is not None
         failure = Failure.from_json(journal.from_json(fact.payload))
+        if self._executor.is_expected(call.name, failure.code):
+            return
         activity = (fact.task_id, fact.name, call.input_json.decode())
         letter = put_away(tx, run.row, failure, fact.at, activity=activity, attempts=fact.attempt, first_failed_at=incoming.first_failed_at)
-        self._transitions.record(tx, run.row, "DeadLettered", fact.at, {"letter": letter, "failure_code": failure.code})
+        self._transitions.record_letter(tx, letter, "DeadLettered")
 
     def _child(self, run: Run, action: ChildAction, attempts: Attempts) -> NewInstance:
         attempt = attempts.failed_count + 1
@@ -391,8 +411,22 @@ class Mover:
             parent=Parent(run.row.key, run.row.incarnation, action.task_id, attempt),
         )
 
-    def _insert_child(self, tx: Transaction, new: NewInstance) -> tuple[InstanceRow, bool]:
-        row, is_new = journal.insert_instance(tx, new)
+    def _record_child(self, tx: Transaction, run: Run, action: ChildAction, new: NewInstance) -> tuple[InstanceRow, bool] | None:
+        """The sub-orchestration, and whether it is new; None when it cannot be started: then a message tells of its failure."""
+        assert new.parent is not None
+        try:
+            self._executor.refuse_too_large(action.input_json, f"the input of {action.name}")
+            row, is_new = journal.insert_instance(tx, new)
+            if row.parent != new.parent and row.is_over:  # an id that has been chosen may be used again, as in Azure
+                remove(tx, row, self._transitions)
+                row, is_new = journal.insert_instance(tx, new)
+            if row.parent != new.parent:
+                raise ForebayError("instance_exists", f"instance {row.id!r} exists already", hint="choose another instance id", status=409)
+        except ForebayError as error:
+            at, failure = max(run.last_at, tx.now_us), journal.to_json(Failure.of(error).to_json())
+            fact = Fact("child_failed", action.task_id, action.name, action.input_hash, new.parent.attempt, at, at, failure)
+            journal.send_message(tx, run.row.key, fact, run.row.incarnation)
+            return None
         if is_new:
             self._transitions.record(tx, row, "Started", row.created_at)
         return row, is_new
@@ -405,23 +439,10 @@ class Mover:
         failure = Failure.from_json(journal.from_json(end[1])) if end[0] == "Failed" else None
         outcome = run.driver.outcome
         if failure is not None and (outcome is None or outcome.cause is None):
-            letter = put_away(tx, ended, failure, end[2], activity=None)
-            self._transitions.record(tx, ended, "DeadLettered", end[2], {"letter": letter, "failure_code": failure.code})
+            self._transitions.record_letter(tx, put_away(tx, ended, failure, end[2], activity=None), "DeadLettered")
         journal.tell_parent(tx, ended)
-        data = {"output_bytes": len(end[1]), "failed_attempts": journal.count_failures(tx.connection, run.row.key)}
+        data = {"output_bytes": len(end[1].encode()), "failed_attempts": journal.count_failures(tx.connection, run.row.key)}
         self._transitions.record(tx, ended, end[0], end[2], data | ({"failure_code": failure.code} if failure else {}))  # type: ignore[arg-type]
-
-    def _tell_of_child(self, run: Run, action: ChildAction, row: InstanceRow, is_new: bool) -> None:
-        parent = row.parent
-        wanted = (run.row.key, run.row.incarnation, action.task_id)
-        if parent is not None and (parent.key, parent.incarnation, parent.task_id) == wanted:
-            self._hooks.started(row, is_new)
-            return
-        failure = Failure(code="instance_exists", message=f"instance {row.id!r} exists already", retryable=False)
-        at = max(run.last_at, self._executor.now_us())
-        payload = journal.to_json(failure.to_json())
-        kind: FactKind = "child_failed"
-        run.inbox.append(Incoming(Fact(kind, action.task_id, action.name, action.input_hash, 1, at, at, payload)))
 
     def _act_on(self, run: Run, step: Step) -> bool:
         """What follows from a step that is durable; False when the run is over."""

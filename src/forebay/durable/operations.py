@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from forebay.database.transaction import Transaction
 from forebay.durable import journal
+from forebay.durable.dead_letters import open_letters_of, settle
 from forebay.durable.failures import NonDeterministicError
 from forebay.durable.journal import INSTANCE_COLUMNS, OVER, Fact, InstanceRow, NewInstance, RuntimeStatus, instance_row
+from forebay.durable.removal import family, remove
 from forebay.durable.rewind import Cut, cut
 from forebay.durable.waits import NO_WAIT
 from forebay.errors import ForebayError
@@ -24,9 +26,12 @@ Result = TypeVar("Result")
 
 PURGE_BATCH = 100  # instances in one commit
 
-_FAMILY = """
-WITH RECURSIVE family(key) AS (SELECT ? UNION SELECT i.key FROM instances i JOIN family f ON i.parent = f.key)
-SELECT {columns} FROM instances i WHERE i.key IN (SELECT key FROM family) ORDER BY i.key"""
+
+_WITH_OPEN_LETTERS = """
+WITH RECURSIVE kept(key, parent) AS (
+  SELECT i.key, i.parent FROM dead_letters l JOIN instances i ON i.id = l.instance_id WHERE l.status = 'open'
+  UNION SELECT i.key, i.parent FROM kept k JOIN instances i ON i.key = k.parent
+) SELECT key FROM kept"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +43,7 @@ class InstanceFilter:
     statuses: Sequence[RuntimeStatus] | None = None
     id_prefix: str | None = None
     name: str | None = None
+    names: frozenset[str] | None = None  # of orchestrators
     project: str | None = None
 
     def where(self) -> tuple[str, list[Any]]:
@@ -54,6 +60,9 @@ class InstanceFilter:
             parts.append(("substr(i.id, 1, ?) = ?", [len(self.id_prefix), self.id_prefix]))
         if self.name is not None:
             parts.append(("i.name = ?", [self.name]))
+        if self.names is not None:
+            marks = ", ".join("?" * len(self.names))
+            parts.append((f"i.name IN ({marks})", sorted(self.names)))
         if self.project is not None:
             parts.append(("i.project = ?", [self.project]))
         return " AND ".join(text for text, _ in parts) or "1", [value for _, values in parts for value in values]
@@ -87,7 +96,7 @@ class Operations:
         def unit(tx: Transaction) -> list[InstanceRow]:
             first = self._running(tx.connection, instance_id)
             ended = []
-            for row in _family(tx.connection, first.key):
+            for row in family(tx.connection, first.key):
                 end: journal.End = ("Terminated", journal.to_json(reason), max(tx.now_us, row.updated_at))
                 if row.is_over or not journal.end_instance(tx, row.key, end):
                     continue
@@ -136,12 +145,42 @@ class Operations:
                 hint="'restart' runs an instance again from its beginning",
                 status=409,
             )
-        cuts = await self._cuts(first)
+        cuts = await self.cuts(first)
+        self.went_back(await self._submit(lambda tx: self.go_back(tx, cuts, reason)))
 
-        def unit(tx: Transaction) -> list[InstanceRow]:
-            return [row for each, row_cut in cuts for row in self._go_back(tx, each, row_cut, reason)]
+    async def cuts(self, row: InstanceRow) -> list[tuple[InstanceRow, Cut]]:
+        """What is left of the histories of a failed instance, and of the sub-orchestrations that it failed of, when it goes back.
 
-        for row in await self._submit(unit):
+        Raises `ForebayError`: `orchestrator_not_found` (409), `non_deterministic` (409).
+        """
+        history = await self._engine.database.readers.run(lambda connection: journal.load_history(connection, row.key))
+        orchestrator = self._engine.registry.find_orchestrator(row.name, row.version)
+        if orchestrator is None:
+            raise ForebayError("orchestrator_not_found", f"orchestrator {row.name!r} of instance {row.id!r} is not registered", status=409)
+        try:
+            left = cut(row, orchestrator, history)
+        except NonDeterministicError as error:
+            raise ForebayError(
+                "non_deterministic",
+                f"instance {row.id!r} cannot go on: {error}",
+                hint="'restart' runs it again from its beginning",
+                status=409,
+            ) from None
+        cuts = [(row, left)]
+        for child in await self._engine.database.readers.run(lambda connection: _children(connection, row, left.failed_children)):
+            cuts += await self.cuts(child)
+        return cuts
+
+    def go_back(self, tx: Transaction, cuts: list[tuple[InstanceRow, Cut]], reason: str, *, by: str = "rewind") -> list[InstanceRow]:
+        """Rewind instances in this transaction; tell `went_back` of what this returns once it is durable.
+
+        Their open dead letters are settled as replayed `by` whoever does it.
+        """
+        return [row for each, row_cut in cuts for row in self._go_back(tx, each, row_cut, reason, by)]
+
+    def went_back(self, rows: list[InstanceRow]) -> None:
+        """Instances have been rewound."""
+        for row in rows:
             self._engine.admission.forget(row.key)
             self._engine.admission.wake(row.key)
 
@@ -152,9 +191,13 @@ class Operations:
             known = journal.load_instance(tx.connection, new.id)
             removed: list[InstanceRow] = []
             if known is not None:
+                if known.project != (None if new.correlation is None else new.correlation.project):
+                    raise ForebayError(
+                        "instance_exists", f"instance {new.id!r} exists already", hint="choose another instance id", status=409
+                    )
                 if not known.is_over:
                     raise _not_over(known)
-                removed = self._remove(tx, known)
+                removed = remove(tx, known, self._engine.transitions)
             row, _ = journal.insert_instance(tx, new)
             self._engine.transitions.record(tx, row, "Started" if known is None else "Restarted", row.created_at)
             return row, removed
@@ -174,15 +217,20 @@ class Operations:
                 raise _not_found(instance_id)
             if not row.is_over:
                 raise _not_over(row)
-            return self._remove(tx, row)
+            return remove(tx, row, self._engine.transitions)
 
         return len(await self._submit(unit))
 
-    async def purge_by(self, which: InstanceFilter, *, updated_before: int | None = None) -> int:
-        """The same for every instance that has ended and is not part of another; `updated_before`: microseconds since the epoch."""
+    async def purge_by(self, which: InstanceFilter, *, updated_before: int | None = None, keeps_open_letters: bool = False) -> int:
+        """The same for every instance that has ended and is not part of another; `updated_before`: microseconds since the epoch.
+
+        With `keeps_open_letters` those stay that have an open dead letter, or whose sub-orchestrations have one.
+        """
         where, parameters = which.where()
         if updated_before is not None:
             where, parameters = f"{where} AND i.updated_at < ?", [*parameters, updated_before]
+        if keeps_open_letters:
+            where = f"{where} AND i.key NOT IN ({_WITH_OPEN_LETTERS})"
         statuses = ", ".join(f"'{each}'" for each in OVER)
         parentless = "(i.parent IS NULL OR NOT EXISTS (SELECT 1 FROM instances p WHERE p.key = i.parent))"
         query = (
@@ -191,7 +239,7 @@ class Operations:
 
         def unit(tx: Transaction) -> tuple[int, int]:
             rows = [instance_row(row) for row in tx.execute(query, parameters).fetchall()]
-            return len(rows), sum(len(self._remove(tx, row)) for row in rows)
+            return len(rows), sum(len(remove(tx, row, self._engine.transitions)) for row in rows)
 
         count = 0
         while True:
@@ -224,27 +272,7 @@ class Operations:
         self._engine.transitions.record(tx, changed, "Suspended" if status == "Suspended" else "Resumed", tx.now_us, {"reason": reason})
         return changed
 
-    async def _cuts(self, row: InstanceRow) -> list[tuple[InstanceRow, Cut]]:
-        """What is left of the histories of an instance and of the sub-orchestrations that it failed of."""
-        history = await self._engine.database.readers.run(lambda connection: journal.load_history(connection, row.key))
-        orchestrator = self._engine.registry.find_orchestrator(row.name, row.version)
-        if orchestrator is None:
-            raise ForebayError("orchestrator_not_found", f"orchestrator {row.name!r} of instance {row.id!r} is not registered", status=409)
-        try:
-            left = cut(row, orchestrator, history)
-        except NonDeterministicError as error:
-            raise ForebayError(
-                "non_deterministic",
-                f"instance {row.id!r} cannot go on: {error}",
-                hint="'restart' runs it again from its beginning",
-                status=409,
-            ) from None
-        cuts = [(row, left)]
-        for child in await self._engine.database.readers.run(lambda connection: _children(connection, row, left.failed_children)):
-            cuts += await self._cuts(child)
-        return cuts
-
-    def _go_back(self, tx: Transaction, row: InstanceRow, left: Cut, reason: str) -> list[InstanceRow]:
+    def _go_back(self, tx: Transaction, row: InstanceRow, left: Cut, reason: str, by: str) -> list[InstanceRow]:
         now = journal.load_instance(tx.connection, row.id)
         if now is None or (now.status, now.updated_at) != ("Failed", row.updated_at):
             raise ForebayError("instance_not_failed", f"instance {row.id!r} has changed meanwhile", retryable=True, status=409)
@@ -253,33 +281,16 @@ class Operations:
         for child in _children(tx.connection, row, None):
             assert child.parent is not None
             if child.parent.task_id >= left.first_undone_task or child.status == "Terminated":
-                removed += self._remove(tx, child)
+                removed += remove(tx, child, self._engine.transitions)
         tx.execute(
             "UPDATE instances SET status = 'Running', output = NULL, updated_at = ?, wake_at = 0, waits_for = NULL WHERE key = ?",
             (tx.now_us, row.key),
         )
-        tx.execute(
-            "UPDATE dead_letters SET status = 'replayed', status_at = ? WHERE instance_id = ? AND status = 'open'", (tx.now_us, row.id)
-        )
+        letters = open_letters_of(tx.connection, [row.id, *(each.id for each in removed)])
+        settle(tx, self._engine.transitions, letters, "replayed", {"by": by, "instance_id": row.id})
         changed = replace(row, status="Running", output_json=None, updated_at=tx.now_us)
         self._engine.transitions.record(tx, changed, "Rewound", tx.now_us, {"reason": reason})
         return [*removed, changed]
-
-    def _remove(self, tx: Transaction, first: InstanceRow) -> list[InstanceRow]:
-        """Forget an instance and its sub-orchestrations; of those only what has ended."""
-        removed = [row for row in _family(tx.connection, first.key) if row.is_over or row.key == first.key]
-        for row in removed:
-            for table in ("history", "messages"):
-                tx.execute(f"DELETE FROM {table} WHERE instance = ?", (row.key,))
-            tx.execute("UPDATE instances SET parent = NULL WHERE parent = ?", (row.key,))
-            tx.execute("DELETE FROM instances WHERE key = ?", (row.key,))
-            self._engine.transitions.record(tx, row, "Purged", tx.now_us)
-        return removed
-
-
-def _family(connection: sqlite3.Connection, key: int) -> list[InstanceRow]:
-    """An instance, its sub-orchestrations, theirs, and so on."""
-    return [instance_row(row) for row in connection.execute(_FAMILY.format(columns=INSTANCE_COLUMNS), (key,)).fetchall()]
 
 
 def _children(connection: sqlite3.Connection, row: InstanceRow, tasks: list[int] | None) -> list[InstanceRow]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Collection, Generator
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, overload
 
@@ -32,6 +32,7 @@ class Activity:
     runs_in: RunsIn
     concurrency: Concurrency | None  # how many run at once in this engine; None: no limit of its own
     timeout_seconds: float
+    expected: frozenset[str] = frozenset()  # codes of errors that make no dead letter
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +41,7 @@ class TransactionalActivity:
 
     name: str
     function: TransactionalFunction
+    expected: frozenset[str] = frozenset()  # codes of errors that make no dead letter
 
 
 class Registry:
@@ -89,7 +91,12 @@ class Registry:
     def activity(self, function: AnyActivity) -> AnyActivity: ...
     @overload
     def activity(
-        self, *, concurrency: Concurrency | None = None, timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS, process: bool = False
+        self,
+        *,
+        concurrency: Concurrency | None = None,
+        timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
+        process: bool = False,
+        expected: Collection[str] = (),
     ) -> Callable[[AnyActivity], AnyActivity]: ...
     def activity(
         self,
@@ -98,34 +105,57 @@ class Registry:
         concurrency: Concurrency | None = None,
         timeout_seconds: float = DEFAULT_TIMEOUT_SECONDS,
         process: bool = False,
+        expected: Collection[str] = (),
     ) -> AnyActivity | Callable[[AnyActivity], AnyActivity]:
-        """Register an activity; works bare or called. An `async def` runs in the event loop, a `def` in a thread.
+        """Register an activity; works bare or called. An `async def` runs in the event loop, a `def` in a thread of the engine's.
 
         `concurrency` is how many run at once: a number, or `(lowest, highest)` for a limit that adapts to load between the two.
-        `timeout_seconds` is how long one try may take, or go without a heartbeat (see `current_activity`).
-        `process` runs a `def` of a module in a process of its own: one that crashes or hangs costs that try alone.
+        `timeout_seconds` is how long one try may take, or go without a heartbeat (see `current_activity`). Waiting for a place does not
+        count. A thread cannot be stopped: one that is over its time goes on, keeps its place among `EngineLimits.blocking_threads`
+        until it ends, and what it returns is ignored.
+        `process` runs a `def` in another process, which imports it by the names of its module and its own: one that crashes or is over
+        its time costs that try alone. What such a function prints is not kept; what it logs is logged by the engine's process.
+        `expected` has codes of errors that are answers, for which the orchestrator is prepared: they fail the call and make no dead
+        letter.
         Raises `ValueError` when no call could ever run, the bounds are the wrong way round, or a process cannot run it.
         """
         if concurrency is not None:
             limit_of(concurrency)  # refused here, and not at the first call
+        if not timeout_seconds > 0:
+            raise ValueError(f"expected timeout_seconds above 0, got {timeout_seconds}")
 
         def register(function: AnyActivity) -> AnyActivity:
             name = function.__name__
             self._refuse_second(name)
             runs_in = _runs_in(function, process)
             self.activities[name] = Activity(
-                name=name, function=function, runs_in=runs_in, concurrency=concurrency, timeout_seconds=timeout_seconds
+                name=name,
+                function=function,
+                runs_in=runs_in,
+                concurrency=concurrency,
+                timeout_seconds=timeout_seconds,
+                expected=frozenset(expected),
             )
             return function
 
         return register if function is None else register(function)
 
-    def transactional(self, function: AnyTransactional) -> AnyTransactional:
-        """Register a transactional activity: sync, `(tx, value)`, no I/O, under 50 ms."""
-        name = function.__name__
-        self._refuse_second(name)
-        self.activities[name] = TransactionalActivity(name=name, function=function)
-        return function
+    @overload
+    def transactional(self, function: AnyTransactional) -> AnyTransactional: ...
+    @overload
+    def transactional(self, *, expected: Collection[str] = ()) -> Callable[[AnyTransactional], AnyTransactional]: ...
+    def transactional(
+        self, function: AnyTransactional | None = None, *, expected: Collection[str] = ()
+    ) -> AnyTransactional | Callable[[AnyTransactional], AnyTransactional]:
+        """Register a transactional activity: sync, `(tx, value)`, no I/O, under 50 ms; works bare or called, `expected` as above."""
+
+        def register(function: AnyTransactional) -> AnyTransactional:
+            name = function.__name__
+            self._refuse_second(name)
+            self.activities[name] = TransactionalActivity(name=name, function=function, expected=frozenset(expected))
+            return function
+
+        return register if function is None else register(function)
 
     def _refuse_second(self, name: str) -> None:
         if name in self.activities:
@@ -133,12 +163,21 @@ class Registry:
 
 
 def _runs_in(function: Callable[[Any], Any], process: bool) -> RunsIn:
-    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None)):  # noqa: B004
-        if process:
-            raise ValueError(f"{function.__name__!r} is an `async def`; a process runs a `def`")
-        return "loop"
-    if process and "<locals>" in function.__qualname__:
-        raise ValueError(
-            f"{function.__name__!r} is defined in a function; a process can only import what a module defines at its top level"
-        )
-    return "process" if process else "thread"
+    is_async = inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(getattr(function, "__call__", None))  # noqa: B004
+    if process:
+        obstacle = "is an `async def`; a process runs a `def`" if is_async else _import_obstacle(function)
+        if obstacle is not None:
+            raise ValueError(f"{function.__name__!r} {obstacle}")
+    return "loop" if is_async else "process" if process else "thread"
+
+
+def _import_obstacle(function: Callable[[Any], Any]) -> str | None:
+    """Why another process cannot import this function, and what to do."""
+    qualified_name = getattr(function, "__qualname__", None)
+    if inspect.ismethod(function) or qualified_name is None:
+        return "is bound to an object, which another process does not have; register a function of a module's top level"
+    if "<" in qualified_name:
+        return f"is {qualified_name}; another process can only import what a module defines at its top level: move it there and name it"
+    if function.__module__ == "__main__":
+        return "is defined in the script that is run, which another process cannot import; move it to a module that the script imports"
+    return None

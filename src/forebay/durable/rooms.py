@@ -62,10 +62,7 @@ class Room:
     @asynccontextmanager
     async def place(self, lane: str, instance_id: str) -> AsyncIterator[None]:
         """Wait for a place and keep it until the block ends; how the block ends, and when, is what the limit learns from."""
-        if self._lanes or self._running_count >= self._limit.in_force:
-            await self._wait(lane, instance_id)
-        else:
-            self._running_count += 1
+        await self.enter(lane, instance_id)
         call, began = self._limit.begun(), self._clock.monotonic()
         outcome: CallOutcome = "other"
         try:
@@ -79,7 +76,19 @@ class Room:
         finally:
             is_full = bool(self._lanes) or self._running_count >= self._limit.in_force
             self._limit.ended(call, outcome, self._clock.monotonic() - began, is_full=is_full)
-            self._leave()
+            self.leave()
+
+    async def enter(self, lane: str, instance_id: str) -> None:
+        """Wait for a place; `leave` gives it back. The limit learns nothing from it."""
+        if self._lanes or self._running_count >= self._limit.in_force:
+            await self._wait(lane, instance_id)
+        else:
+            self._running_count += 1
+
+    def leave(self) -> None:
+        """Give a place back."""
+        self._running_count -= 1
+        self._admit()
 
     def snapshot(self) -> RoomState:
         """The limit in force, and what waits for a place since when."""
@@ -107,12 +116,8 @@ class Room:
             await place
         except asyncio.CancelledError:
             if place.done() and not place.cancelled():
-                self._leave()  # the place was given in the moment of the cancellation
+                self.leave()  # the place was given in the moment of the cancellation
             raise
-
-    def _leave(self) -> None:
-        self._running_count -= 1
-        self._admit()
 
     def _admit(self) -> None:
         while self._running_count < self._limit.in_force and (waiter := self._next()) is not None:

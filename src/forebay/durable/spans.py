@@ -10,6 +10,7 @@ from opentelemetry import context as contexts
 from opentelemetry.trace import NoOpTracer, StatusCode, Tracer, set_span_in_context
 
 from forebay.durable.failures import Failure
+from forebay.durable.processes import RemoteTraceback
 from forebay.errors import ForebayError
 
 
@@ -50,7 +51,7 @@ class AttemptSpans:
             raise
         except BaseException as error:
             failure = Failure.of(error)
-            if not isinstance(error, ForebayError | TimeoutError):
+            if isinstance(error.__cause__, RemoteTraceback) or not isinstance(error, ForebayError | TimeoutError):
                 span.record_exception(error)
             span.add_event("activity failed", {"code": failure.code, "severity": 2})
             span.set_attribute("error.type", failure.code)

@@ -91,10 +91,10 @@ class TimerTask(Leaf[None]):
     """A moment that comes."""
 
     def __init__(self, fire_at: datetime) -> None:
-        """Raises `TypeError` unless it is a datetime."""
+        """Raises `ValueError` unless it is a datetime, as Azure's library does."""
         super().__init__()
         if not isinstance(fire_at, datetime):
-            raise TypeError(f"expected the datetime at which the timer fires, got {fire_at!r}")
+            raise ValueError(f"expected the datetime at which the timer fires, got {fire_at!r}")
         self.fire_at = fire_at if fire_at.tzinfo is not None else fire_at.replace(tzinfo=UTC)
         self.is_cancelled = False
 

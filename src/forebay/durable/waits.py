@@ -37,8 +37,7 @@ def live_waits(run: Run, rooms: list[RoomState], clock: Clock) -> dict[str, Any]
     """The same of a live instance, with what its activities wait for: a place (`limiter`), or the time of their next try (`retry`)."""
     limiters = {room.activity: waiting for room in rooms for waiting in room.waiting if waiting.instance_id == run.row.id}
     waits = open_waits(run)
-    names: set[str] = {wait["name"] for wait in waits if wait["kind"] == "activity"}
-    for name in sorted(names & limiters.keys()):
+    for name in sorted(limiters):
         waits.append({"kind": "limiter", "name": name, "calls": limiters[name].call_count, "since": rfc3339(limiters[name].since)})
     for rest in run.rests.values():
         until = clock.now() + timedelta(seconds=max(0.0, rest.due - clock.monotonic()))

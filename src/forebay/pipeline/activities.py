@@ -22,8 +22,11 @@ from forebay.pipeline.staging import Staging
 from forebay.pipeline.validate import accept
 from forebay.values.arrival import Arrival
 from forebay.values.finding import Finding
+from forebay.values.reasons import REASONS
 
 CONTENT_IN_MEMORY_BYTES = 64 << 20  # of files that are being read and parsed, all together
+# what a file is skipped for is its outcome, and one that changed meanwhile arrives again: nothing that could be done again
+REFUSALS = frozenset({reason.code for reason in REASONS.values() if reason.outcome == "skipped"} | {"source_changed"})
 
 
 def register_activities(registry: Registry, pipeline: Pipeline) -> None:
@@ -40,7 +43,7 @@ def _register_indexing(registry: Registry, pipeline: Pipeline) -> None:
     budget = ByteBudget(max(CONTENT_IN_MEMORY_BYTES, 2 * limits.max_blob_bytes))
 
     # few at once: the others wait where sources take turns, and not in the queue of the parsers, where they do not
-    @registry.activity(concurrency=limits.read_concurrency, timeout_seconds=limits.activity_timeout_seconds)
+    @registry.activity(concurrency=limits.read_concurrency, timeout_seconds=limits.activity_timeout_seconds, expected=REFUSALS)
     async def read_and_chunk(sequence: int) -> dict[str, Any]:
         """Validate, read and cut a file, and write it as an invisible version."""
 

@@ -101,7 +101,7 @@ class IndexModel:
         status: Literal["current", "outdated", "running", "failed"] = "current"
         message = None
         if instance is not None and instance.runtime_status != "Completed":
-            status = "failed" if instance.runtime_status == "Failed" else "running"
+            status = "failed" if instance.runtime_status in ("Failed", "Terminated") else "running"
             message = f"{instance.output}; run `forebay reindex` again" if status == "failed" else None
         elif searched.id != configured or missing or outdated:
             status = "outdated"

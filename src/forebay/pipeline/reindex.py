@@ -30,17 +30,13 @@ LOOK_SECONDS = 0.5  # between looks at what still arrives
 LONGEST_WAIT_SECONDS = 60.0  # in one activity
 
 
-def register_reindex(registry: Registry, pipeline: Pipeline, retry: RetryOptions, effects: Effects, notify: Callable[[], None]) -> None:
-    """Register the orchestration and its activities; `embed_texts` is that of `embedding.py`.
+def register_reindex_orchestration(registry: Registry, retry: RetryOptions) -> None:
+    """Register the orchestration; its activities are those below, and `embed_texts` of `embedding.py`.
 
     Its input is `{"model"}`, its output `{"read_again", "embedded"}`, both counts. It fails when its model is not configured any
-    more, or cannot embed; what is embedded by then stays. `notify` tells the dispatcher that something arrived.
+    more, or cannot embed; what is embedded by then stays.
     """
-    _register_orchestration(registry, retry)
-    _register_activities(registry, pipeline, effects, notify)
 
-
-def _register_orchestration(registry: Registry, retry: RetryOptions) -> None:
     @registry.orchestrator
     def reindex(context: OrchestrationContext) -> Generator[Task[Any], Any, Any]:
         model: str = context.get_input()["model"]
@@ -65,7 +61,8 @@ def _register_orchestration(registry: Registry, retry: RetryOptions) -> None:
         return {"read_again": read_again_count, "embedded": embedded_count}
 
 
-def _register_activities(registry: Registry, pipeline: Pipeline, effects: Effects, notify: Callable[[], None]) -> None:
+def register_reindex_activities(registry: Registry, pipeline: Pipeline, effects: Effects, notify: Callable[[], None]) -> None:
+    """Register its activities; `notify` tells the dispatcher that something arrived."""
     writer, readers = pipeline.database.writer, pipeline.database.readers
     recipe, clock = pipeline.limits.recipe, effects.clock
     activity = registry.activity(timeout_seconds=pipeline.limits.activity_timeout_seconds)

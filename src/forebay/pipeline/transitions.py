@@ -43,7 +43,7 @@ def register_transitions(registry: Registry) -> None:
         documents.keep_unchanged(tx, arrival)
         return _ended(arrival, "unchanged")
 
-    @registry.transactional
+    @registry.transactional(expected=["embedding_incomplete"])
     def persist(tx: Transaction, data: dict[str, Any]) -> dict[str, Any]:
         """Make a written version current, unless a newer arrival has been faster."""
         arrival = arrival_of(tx.connection, data["arrival"])

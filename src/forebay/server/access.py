@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Awaitable, Callable
 from typing import Annotated, cast
@@ -66,12 +67,17 @@ async def require_caller(request: Request, parts: PartsOf, caller: KnownCaller) 
             status=401,
         )
     concern(request, caller.project)
-    try:
-        parts.rates.take(caller.actor)
-    except ForebayError as refused:
-        tell_rate_limit(parts.observation, request, caller.actor, refused)
-        raise
+    take_turn(request, parts, caller.actor)
     return caller
+
+
+def take_turn(request: Request, parts: Parts, actor: str) -> None:
+    """Count a request. Raises `ForebayError` (`rate_limit_exceeded`, 429)."""
+    try:
+        parts.rates.take(actor)
+    except ForebayError as refused:
+        tell_rate_limit(parts.observation, request, actor, refused)
+        raise
 
 
 SomeCaller = Annotated[Caller, Depends(require_caller)]
@@ -121,6 +127,24 @@ async def ingester_of(request: Request) -> Caller:
     parts = parts_of(request)
     caller = await known_caller(parts, await _API_KEY(request), await _BEARER(request))
     return await _require_ingest(await require_caller(request, parts, caller))
+
+
+async def caller_with(request: Request, scope: Scope) -> Caller:
+    """The same for any scope. A key may also come as the password of HTTP Basic: some clients can be given nothing but a URL."""
+    parts = parts_of(request)
+    api_key = await _API_KEY(request)
+    caller = await known_caller(parts, api_key if api_key is not None else _basic_password(request), await _BEARER(request))
+    return await _requires(scope)(await require_caller(request, parts, caller))
+
+
+def _basic_password(request: Request) -> str | None:
+    scheme, _, encoded = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        return base64.b64decode(encoded, validate=True).decode().partition(":")[2]
+    except ValueError:
+        return None
 
 
 def project_of(parts: Parts, caller: Caller, project: str | None) -> str:

@@ -13,7 +13,7 @@ from forebay.server.hosts import allowed_hosts
 from forebay.server.observed import ObservationMiddleware
 from forebay.server.parts import Parts
 from forebay.server.problems import answer_errors_as_problems
-from forebay.server.routes import blobs, checks, docs, documents, health, keys, query, reindex, search, telemetry
+from forebay.server.routes import blobs, checks, docs, documents, health, keys, orchestrations, query, reindex, search, telemetry
 
 
 def create_server(parts: Parts) -> FastAPI:
@@ -26,6 +26,7 @@ def create_server(parts: Parts) -> FastAPI:
         redirect_slashes=False,  # it would send clients to whatever their Host header says
     )
     app.state.parts = parts
+    app.include_router(orchestrations.router(parts))
     for noun in (telemetry, health, documents, blobs, search, query, checks, reindex, keys, docs):  # the busiest first
         app.include_router(noun.router())
     answer_errors_as_problems(app)

@@ -7,6 +7,8 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from forebay.durable.management_urls import WEBHOOKS
+
 _INTRODUCTION = (
     "Event-driven ingestion that loses nothing and can explain itself. Errors are problem details (RFC 9457) with a stable `code`; "
     "every answer carries `X-Correlation-ID`, and a request may bring its own."
@@ -45,7 +47,8 @@ _MEANINGS = {
     404: "There is no such thing in this project or container",
     408: "The body did not come in time",
     409: "It is not in a state that allows this",
-    412: "The ETag is not the expected one",
+    410: "The instance has ended",
+    412: "The ETag, or the state of the instance, is not the expected one",
     413: "More bytes than are allowed",
     415: "A form or encoding that is not taken",
     416: "The range lies outside of the blob",
@@ -80,6 +83,25 @@ _MORE = {
     ("/keys/{key_id}/rotate", "post"): (*_JSON_BODY, 404),
     ("/keys/{key_id}", "delete"): (404,),
 }
+_STARTS = ("/api/orchestrators/{name}", f"{WEBHOOKS}/orchestrators/{{name}}")
+_INSTANCES = f"{WEBHOOKS}/instances"
+_INSTANCE = f"{_INSTANCES}/{{instance_id}}"
+_MORE |= {(path, "post"): (400,) for path in _STARTS}
+_MORE |= {(f"{path}/{{instance_id}}", "post"): (400, 409) for path in _STARTS}
+_MORE |= {(f"{_INSTANCE}/{each}", "post"): (404, 410) for each in ("terminate", "suspend", "resume")}
+_MORE |= {
+    (_INSTANCES, "get"): (400,),
+    (_INSTANCES, "delete"): (404,),
+    (_INSTANCE, "get"): (404,),
+    (_INSTANCE, "delete"): (404, 412),
+    (f"{_INSTANCE}/raiseEvent/{{event_name}}", "post"): (400, 404, 410),
+    (f"{_INSTANCE}/rewind", "post"): (404, 409, 410, 412),
+    (f"{_INSTANCE}/restart", "post"): (400, 404, 409),
+}
+_SCHEMES = {
+    "HTTPBasic": {"type": "http", "scheme": "basic", "description": "The same key as the password, with any name."},
+    "InstanceCode": {"type": "apiKey", "in": "query", "name": "code", "description": "What the URLs of an instance carry."},
+}
 _RETRY_AFTER = {"Retry-After": {"description": "Seconds.", "required": True, "schema": {"type": "integer", "minimum": 1}}}
 _CORRELATION = {
     "X-Correlation-ID": {"description": "What the request brought, or a new one.", "required": True, "schema": {"type": "string"}}
@@ -93,12 +115,21 @@ def describe(app: FastAPI) -> dict[str, Any]:
     for unused in ("HTTPValidationError", "ValidationError"):
         schemas.pop(unused, None)
     schemas["Problem"] = _PROBLEM
+    document["components"]["securitySchemes"] |= _SCHEMES
     for path, operations in document["paths"].items():
         for method, operation in operations.items():
+            if path.startswith((*_STARTS, _INSTANCES)):
+                operation["security"] = _security("read" if method == "get" else "write", has_code=path.startswith(_INSTANCE))
             operation["responses"] = _responses(path, method, operation)
             for parameter in operation.get("parameters", ()):
                 parameter["schema"] = _without_null(parameter["schema"])
     return document
+
+
+def _security(scope: str, *, has_code: bool) -> list[dict[str, list[str]]]:
+    """What opens the routes that look for keys by themselves."""
+    keys: list[dict[str, list[str]]] = [{"APIKeyHeader": [scope]}, {"HTTPBearer": [scope]}, {"HTTPBasic": [scope]}]
+    return [*keys, {"InstanceCode": []}] if has_code else keys
 
 
 def _responses(path: str, method: str, operation: dict[str, Any]) -> dict[str, Any]:

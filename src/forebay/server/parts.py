@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 from forebay.blobs.port import BlobStore
 from forebay.database import Readers
-from forebay.durable import DurableClient
+from forebay.durable import DeadLetters, DurableClient
 from forebay.effects import Effects
 from forebay.intake.admission import Admission
 from forebay.intake.intake import Intake
@@ -111,6 +111,7 @@ class Parts:
     search: Search
     embedder: Embedder
     client: DurableClient
+    letters: DeadLetters
     keys: KeyRing
     rates: TokenBuckets
     version: str

@@ -12,6 +12,7 @@ import os
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +59,8 @@ async def serve(app: FastAPI, parts: Parts, *, ready: Callable[[str], None]) -> 
     with contextlib.closing(listener), _stopping_by_signal(parts, server):
         await server.startup(sockets=[listener])
         url = _url(settings, listener)
+        if settings.server.public_url is None and parts.client.urls is not None:
+            parts.client.urls = replace(parts.client.urls, base_url=url)
         record = _Record(parts.effects, settings.data_dir)
         record.write({"url": url, "pid": os.getpid(), "version": parts.version, "started_at": rfc3339(parts.effects.clock.now())})
         gc.freeze()  # what is there by now stays, and under load the collector would look through it again and again

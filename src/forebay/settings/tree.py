@@ -320,6 +320,24 @@ class EngineSettings:
     payload_limit_kb: int = setting(
         64, "The largest input or result of an activity; payloads are references, not texts.", whole(1, 1 << 16), unit="KiB"
     )
+    message_lifetime_days: float = setting(
+        14.0,
+        "A call that was scheduled longer ago is not tried again: it goes to the dead letters as `expired`.",
+        number(0.001, 36_500),
+        unit="days",
+    )
+    instance_retention_days: float = setting(
+        30.0,
+        "How long ended orchestrations and settled dead letters are kept; 0: for ever. Those with open dead letters stay.",
+        number(0, 36_500),
+        unit="days",
+    )
+    shadow_replay_ratio: float = setting(
+        0.01,
+        "Which share of the orchestrations that have ended is replayed, to see whether their code is deterministic.",
+        number(0, 1),
+        unit="ratio",
+    )
 
     @property
     def payload_limit_bytes(self) -> int:

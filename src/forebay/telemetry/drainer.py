@@ -147,11 +147,12 @@ class Drainer:
                 await self._clock.sleep(min(backoff, self._limits.longest_backoff_seconds))
 
     async def _drain_once(self, index: int, feed: Feed, was_full: bool) -> bool:
-        """Wait for a batch and insert it; whether there was more than it could hold."""
+        """Wait for a batch and insert it; whether there was more than the feed gives at once."""
         await feed.wait(self._store.positions)
         self._behind_since.setdefault(index, self._clock.monotonic())
         if not was_full:
             await self._linger(feed)
+        ends = feed.ends()
         batch = await feed.read(self._store.positions, limit_bytes=self._limits.batch_bytes)
         for entries in _slices(batch, self._limits.batch_rows):
             done = await self._store.insert(entries)
@@ -163,7 +164,7 @@ class Drainer:
         await feed.release(self._store.positions)
         if self._has(feed.ends()):
             self._behind_since.pop(index, None)
-        return sum(len(stored.entry.payload) for stored in batch) >= self._limits.batch_bytes // 2
+        return not self._has(ends)
 
     async def _linger(self, feed: Feed) -> None:
         began = self._clock.monotonic()

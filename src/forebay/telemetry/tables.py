@@ -191,20 +191,51 @@ INSTANCE_EVENTS = Table(
     "What happened to orchestrations, as the engine tells it: each row has the state from then on.",
     (
         _TIME,
+        Column("sequence", "long", "The order of events, those of dead letters included."),
         Column("id", "string", "The instance."),
         Column("name", "string", "The orchestration."),
-        Column("status", "string", "`Pending`, `Running`, `Suspended`, `Completed`, `Failed` or `Terminated`."),
+        Column("version", "string", "The version of the orchestration, if it has one."),
+        Column(
+            "type",
+            "string",
+            "What happened: Started, Completed, Failed, Terminated, Suspended, Resumed, ContinuedAsNew, Rewound, Restarted, or Purged.",
+        ),
+        Column("status", "string", "`Running`, `Suspended`, `Completed`, `Failed` or `Terminated`; of a purged one what it was."),
         Column("created_at", "datetime", "When it was started."),
         Column("duration", "real", "From its start until this row, in milliseconds."),
         Column("input_bytes", "long", "The size of its input."),
-        Column("output_bytes", "long", "The size of its output."),
+        Column("output_bytes", "long", "The size of its output, or of its failure, when it ends."),
         Column("failure_code", "string", "The code of the error that it ended with."),
-        Column("failed_attempts", "int", "Tries of activities that failed."),
+        Column("failed_attempts", "int", "Tries of activities and sub-orchestrations that failed, when it ends."),
+        Column("reason", "string", "Why it was terminated, suspended, resumed or rewound, as whoever did it says."),
         Column("operation_Id", "string", "The correlation id of what started it."),
     ),
 )
 
-STORED: tuple[Table, ...] = (*TABLES, DOCUMENT_EVENTS, INSTANCE_EVENTS)
+DEAD_LETTER_EVENTS = Table(
+    "deadLetterEvents",
+    "What happened to dead letters: what failed for good, and what became of it. Each row has the state from then on.",
+    (
+        _TIME,
+        Column("sequence", "long", "The order of events, those of orchestrations included."),
+        Column("type", "string", "What happened: DeadLettered, DeadLetterReplayed or DeadLetterPurged."),
+        Column("id", "long", "The dead letter."),
+        Column("status", "string", "`open`, `replayed` or `purged`."),
+        Column("kind", "string", "What failed: `activity`, or `orchestrator`: it failed of itself."),
+        Column("name", "string", "The activity, or orchestration, that failed."),
+        Column("instance_id", "string", "The instance."),
+        Column("orchestrator", "string", "The orchestration of the instance."),
+        Column("code", "string", "The code of the error."),
+        Column("reason", "string", "What the error says."),
+        Column("attempts", "int", "The tries."),
+        Column("first_failed_at", "datetime", "When the first of them failed."),
+        Column("last_failed_at", "datetime", "When the last of them failed."),
+        Column("settlement", "dynamic", "Who replayed or purged it (`by`), as which instance (`instance_id`), or why (`reason`)."),
+        Column("operation_Id", "string", "The correlation id of what started the instance."),
+    ),
+)
+
+STORED: tuple[Table, ...] = (*TABLES, DOCUMENT_EVENTS, INSTANCE_EVENTS, DEAD_LETTER_EVENTS)
 
 # what KQL sees besides the stored tables; telemetry/store/views.py derives them
 DOCUMENTS = Table(
@@ -250,8 +281,9 @@ ARRIVALS = Table(
         Column("operation_Id", "string", "Its correlation id."),
     ),
 )
-INSTANCES = Table("instances", "The newest state of every orchestration.", INSTANCE_EVENTS.columns)
-DERIVED: tuple[Table, ...] = (DOCUMENTS, ARRIVALS, INSTANCES)
+INSTANCES = Table("instances", "The newest state of every orchestration; `type` is what brought it there.", INSTANCE_EVENTS.columns)
+DEAD_LETTERS = Table("deadLetters", "The newest state of every dead letter.", DEAD_LETTER_EVENTS.columns)
+DERIVED: tuple[Table, ...] = (DOCUMENTS, ARRIVALS, INSTANCES, DEAD_LETTERS)
 
 
 def queryable() -> dict[str, tuple[Column, ...]]:

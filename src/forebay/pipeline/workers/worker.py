@@ -7,34 +7,29 @@ standard input, which carries both directions.
 from __future__ import annotations
 
 import contextlib
-import ctypes
-import os
 import resource
-import signal
 import socket
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 from forebay.pipeline.parse import Parsed, ParseRequest, parse
 from forebay.pipeline.refused import Refused
-from forebay.pipeline.workers.protocol import Done, Failed, FromWorker, Ready, frame, read_request
-
-# Address space that is not data: libraries, thread stacks, what allocators reserve.
-_ADDRESS_SPACE_HEADROOM_BYTES = 2 << 30
-_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+from forebay.pipeline.workers.protocol import Done, Failed, FromWorker, Ready, request_decoder
+from forebay.workers.frames import frame, read_frame
+from forebay.workers.inside import be_expendable, die_with, limit_memory, take_channel
 
 
 def main(parse_file: Callable[[ParseRequest], Parsed] = parse) -> None:
     """Serve until the parent closes the socket."""
     memory_bytes, cpu_seconds, parent_pid = (int(argument) for argument in sys.argv[1:4])
-    channel = _take_channel()
-    _die_with(parent_pid)
-    _limit(memory_bytes)
+    channel = take_channel()
+    die_with(parent_pid)
+    be_expendable()
+    limit_memory(memory_bytes)
     channel.sendall(frame(Ready()))
     with channel.makefile("rb") as stream:
-        while (request := read_request(stream)) is not None:
+        while (request := read_frame(stream, request_decoder)) is not None:
             _limit_cpu(cpu_seconds)
             answer = _answer(parse_file, request)
             channel.sendall(frame(answer))
@@ -66,36 +61,6 @@ def _answer(parse_file: Callable[[ParseRequest], Parsed], request: ParseRequest)
         # a panic in a Rust library is not an Exception
         message = f"the parser panicked: {type(error).__name__}: {error}"[:1000]
         return Failed("parser_crashed", message, is_refusal=False, is_leaving=True)
-
-
-def _take_channel() -> socket.socket:
-    """Move the socket away from the standard descriptors, which libraries read and print to."""
-    channel = socket.socket(fileno=os.dup(0))
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-    return channel
-
-
-def _die_with(parent_pid: int) -> None:
-    """Do not outlive the parent, even in the middle of a task."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent_pid:
-            sys.exit(0)
-
-
-def _limit(memory_bytes: int) -> None:
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    # not every system has these, and none lets them be raised
-    with contextlib.suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, memory_bytes))
-    with contextlib.suppress(ValueError, OSError):
-        address_space_bytes = memory_bytes + _ADDRESS_SPACE_HEADROOM_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
-    # when the machine runs out of memory, a worker is the best to lose
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text("1000", encoding="ascii")
 
 
 def _limit_cpu(cpu_seconds: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 from pathlib import Path
 
 from forebay.effects import Effects
@@ -39,6 +41,11 @@ def load_or_create_admin_key(effects: Effects, data_dir: Path) -> str:
             status=503,
         )
     return key
+
+
+def url_secret(admin_key: str) -> bytes:
+    """What the codes in the URLs of instances are made with: a new admin key lets older URLs open nothing any more."""
+    return hmac.digest(admin_key.encode(), b"forebay: codes in the URLs of instances", hashlib.sha256)
 
 
 def check_binding(settings: Settings) -> None:

@@ -38,6 +38,17 @@ EVENTS: tuple[Name, ...] = (
         dimensions={"key": "Whose key.", "path": "What was asked for first.", "method": "How.", "client_ip": "By whom."},
         measurements={"count": "Refused requests.", "expires_in_seconds": "When to try again."},
     ),
+    Name(
+        name="replay_diverged",
+        meaning="An orchestration that had ended, replayed for comparison, did something else: its code is not deterministic.",
+        dimensions={
+            "instance_id": "The orchestration.",
+            "orchestrator": "Its name.",
+            "recorded": "What the journal has.",
+            "scheduled": "What the replayed code did in its place.",
+            "message": "Both in one sentence.",
+        },
+    ),
     Name(name="key_created", meaning="An API key was made.", dimensions={**_KEY, "scopes": "What it may do."}),
     Name(name="key_rotated", meaning="An API key was replaced.", dimensions={**_KEY, "replaced_by": "The new key's id."}),
     Name(name="key_revoked", meaning="An API key opens nothing any more.", dimensions=_KEY),

@@ -98,9 +98,10 @@ class Observation:
         measurements: Mapping[str, float] | None = None,
         *,
         project: str | None = None,
+        correlation: Correlation | None = None,
     ) -> None:
         """A row of `customEvents`."""
-        self._add("customEvents", {"name": name} | _properties(dimensions, measurements), project=project)
+        self._add("customEvents", {"name": name} | _properties(dimensions, measurements), project=project, correlation=correlation)
 
     def repeated_event(
         self,

@@ -14,7 +14,7 @@ from forebay.errors import ForebayError
 from forebay.telemetry.store.insert import KEY_LIFETIME
 from forebay.telemetry.store.schema import SCHEMA, quoted
 from forebay.telemetry.store.store import TelemetryStore, used_bytes
-from forebay.telemetry.tables import DOCUMENT_EVENTS, STORED
+from forebay.telemetry.tables import DEAD_LETTER_EVENTS, DOCUMENT_EVENTS, STORED
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 
 SLICE_ROWS = 200_000  # deleted in one transaction: about 50 ms
 SHRINK_RATIO = 0.95  # of the limit is left, so that not every batch deletes again
-PRUNABLE = tuple(table.name for table in STORED if table is not DOCUMENT_EVENTS)  # the history of documents is kept
+# the history of documents is kept, and so is that of dead letters: an open one is an open one however old it is
+PRUNABLE = tuple(table.name for table in STORED if table not in (DOCUMENT_EVENTS, DEAD_LETTER_EVENTS))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

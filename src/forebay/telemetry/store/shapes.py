@@ -1,7 +1,7 @@
 """What the arrays of a payload look like, and the SQL that makes rows of them.
 
 Most decoders leave rows of the tables. Log lines and measurements, of which there are most, are left as their senders wrote them once
-they have been validated: DuckDB maps them at a fraction of what it costs in Python.
+they have been validated, and so is what the engine tells of orchestrations: DuckDB maps them at a fraction of what it costs in Python.
 """
 
 from __future__ import annotations
@@ -9,10 +9,11 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from forebay.telemetry.decoders.batches import SEVERITIES
 from forebay.telemetry.store.schema import SCHEMA, quoted
-from forebay.telemetry.tables import CUSTOM_METRICS, DUCKDB_TYPES, STORED, TRACES, Table
+from forebay.telemetry.tables import CUSTOM_METRICS, DEAD_LETTER_EVENTS, DUCKDB_TYPES, INSTANCE_EVENTS, STORED, TRACES, Table
 
 _NOW = "coalesce(r.timestamp AT TIME ZONE 'UTC', received)"
 _SENT = {
@@ -37,7 +38,7 @@ class Shape:
 
     name: str
     table: Table
-    fields: Mapping[str, str]  # name -> DuckDB type
+    fields: Mapping[str, Any]  # name -> DuckDB type, or the fields of an object
     values: Mapping[str, str]  # column -> expression over `r`, source, project, received, agent
 
     def insert_statement(self) -> str:
@@ -95,4 +96,53 @@ METRICS = Shape(
     },
 )
 
-SHAPES: Mapping[str, Shape] = {shape.name: shape for shape in (*map(_as_stored, STORED), LOGS, METRICS)}
+_TOLD_FIELDS = {
+    "sequence": "BIGINT",
+    "at": "BIGINT",  # as every time of the journal: microseconds since the epoch
+    **dict.fromkeys(("instance_id", "orchestrator", "type", "operation_Id"), "VARCHAR"),
+}
+_TOLD = {"timestamp": "make_timestamp(r.at)", "sequence": "r.sequence", "type": "r.type", "operation_Id": 'r."operation_Id"'}
+
+
+def _of_data(*names: str) -> dict[str, str]:
+    return {name: f"r.data.{quoted(name)}" for name in names}
+
+
+TRANSITIONS = Shape(
+    "transitions",
+    INSTANCE_EVENTS,
+    _TOLD_FIELDS
+    | {
+        "data": dict.fromkeys(("version", "status", "failure_code", "reason"), "VARCHAR")
+        | dict.fromkeys(("created_at", "input_bytes", "output_bytes", "failed_attempts"), "BIGINT")
+    },
+    {
+        **_TOLD,
+        "id": "r.instance_id",
+        "name": "r.orchestrator",
+        "created_at": "make_timestamp(r.data.created_at)",
+        "duration": "(r.at - r.data.created_at) / 1000.0",
+        **_of_data("version", "status", "input_bytes", "output_bytes", "failure_code", "failed_attempts", "reason"),
+    },
+)
+LETTERS = Shape(
+    "letters",
+    DEAD_LETTER_EVENTS,
+    _TOLD_FIELDS
+    | {
+        "data": dict.fromkeys(("status", "kind", "name", "code", "reason"), "VARCHAR")
+        | dict.fromkeys(("letter", "attempts", "first_failed_at", "last_failed_at"), "BIGINT")
+        | {"settlement": "JSON"}
+    },
+    {
+        **_TOLD,
+        "id": "r.data.letter",
+        "instance_id": "r.instance_id",
+        "orchestrator": "r.orchestrator",
+        "first_failed_at": "make_timestamp(r.data.first_failed_at)",
+        "last_failed_at": "make_timestamp(r.data.last_failed_at)",
+        **_of_data("status", "kind", "name", "code", "reason", "attempts", "settlement"),
+    },
+)
+
+SHAPES: Mapping[str, Shape] = {shape.name: shape for shape in (*map(_as_stored, STORED), LOGS, METRICS, TRANSITIONS, LETTERS)}

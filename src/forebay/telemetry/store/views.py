@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from forebay.telemetry.tables import ARRIVALS, DOCUMENTS, INSTANCES, Table
+from forebay.telemetry.tables import ARRIVALS, DEAD_LETTER_EVENTS, DEAD_LETTERS, DOCUMENTS, INSTANCE_EVENTS, INSTANCES, Table
 
 # the rules are those of `catalog.history`: a document shows the status of its newest arrival, and the version that was indexed last
 # unless it was taken out since
@@ -62,9 +62,11 @@ SELECT
     instance_id, "operation_Id", _project, _received
 FROM gathered"""
 
-_INSTANCES = """
-SELECT * EXCLUDE (source) FROM store."instanceEvents"
-QUALIFY row_number() OVER (PARTITION BY _project, id ORDER BY timestamp DESC, _received DESC) = 1"""
+
+def _newest(events: Table) -> str:
+    """The newest row of each thing that the events are about."""
+    return f"""
+SELECT * FROM store."{events.name}" QUALIFY row_number() OVER (PARTITION BY _project, id ORDER BY sequence DESC) = 1"""
 
 
 def _view(table: Table, query: str) -> str:
@@ -73,5 +75,11 @@ def _view(table: Table, query: str) -> str:
 
 
 VIEWS: dict[str, str] = {
-    table.name: _view(table, query) for table, query in ((DOCUMENTS, _DOCUMENTS), (ARRIVALS, _ARRIVALS), (INSTANCES, _INSTANCES))
+    table.name: _view(table, query)
+    for table, query in (
+        (DOCUMENTS, _DOCUMENTS),
+        (ARRIVALS, _ARRIVALS),
+        (INSTANCES, _newest(INSTANCE_EVENTS)),
+        (DEAD_LETTERS, _newest(DEAD_LETTER_EVENTS)),
+    )
 }
