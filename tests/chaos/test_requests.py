@@ -62,7 +62,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             keys |= {None: None, ANYWHERE: client.headers["X-API-Key"]}
             config = schemathesis.Config.from_dict({"checks": {"negative_data_rejection": {"expected-statuses": REFUSALS}}})
             schema = schemathesis.openapi.from_dict(client.get("/openapi.json").json(), config=config)
+            instance = client.post("/api/orchestrators/embeddings?timeout=30", json={"name": "known.md", "text": "water"}, timeout=60)
+            assert instance.json() == {"ok": True, "id": "known.md"}
+            (listed,) = client.get("/runtime/webhooks/durabletask/instances", params={"instanceIdPrefix": "", "top": 1}).json()
             known = {"document_id": uploaded["id"], "container": "archive", "name": "known", "key_id": made["manage"]["id"]}
+            known |= {"instance_id": listed["instanceId"]}
             yield Served(url=str(client.base_url), schema=schema, keys=keys, known=known)
     finally:
         program.kill()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -24,7 +25,7 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
         await server.startup(sockets=[listener])
         ticking = asyncio.create_task(server.main_loop())
         try:
-            yield "http://127.0.0.1:{}".format(listener.getsockname()[1])
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
             await ticking
@@ -34,8 +35,6 @@ async def served(app: FastAPI) -> AsyncIterator[str]:
 
 def azure_bindings(base_url: str, *, key: str | None = None) -> str:
     """What the host gives to Azure's client: where the API is."""
-    import json
-
     scheme, _, rest = base_url.partition("://")
     rpc = f"{scheme}://{'' if key is None else f'key:{key}@'}{rest}/runtime/webhooks/durabletask/"
     of_instance = f"{base_url}/runtime/webhooks/durabletask/instances/INSTANCEID"

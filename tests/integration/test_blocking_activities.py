@@ -15,6 +15,7 @@ from typing import Any
 
 import psutil
 import pytest
+from opentelemetry.trace import INVALID_SPAN_CONTEXT, NonRecordingSpan, Tracer
 from tests.integration import blocking_functions as functions
 
 from forebay.durable import (
@@ -321,6 +322,29 @@ async def test_what_a_process_logs_is_logged_here_under_the_correlation_of_the_c
     assert record.dimensions == {"part": "7"}  # type: ignore[attr-defined]
     assert complaint.startswith("it went wrong\nTraceback")
     assert "KeyError: 2" in complaint
+
+
+async def test_the_span_of_a_try_has_the_error_of_the_process_with_its_stack(tmp_path: Path) -> None:
+    class Span(NonRecordingSpan):
+        def record_exception(self, exception: BaseException, *_: Any, **__: Any) -> None:
+            recorded.append(exception)
+
+    class RecordingTracer(Tracer):
+        def start_span(self, name: str, *_: Any, **__: Any) -> Span:
+            return Span(INVALID_SPAN_CONTEXT)
+
+        def start_as_current_span(self, *_: Any, **__: Any) -> Any:
+            raise NotImplementedError
+
+    recorded: list[BaseException] = []
+    registry = with_orchestrators(in_processes("misbehave"))
+    async with DurableEngine(registry, tmp_path / "test.db", tracer=RecordingTracer()) as engine:
+        it = Program(engine)
+        for what in ("value", "refuse", "exit"):
+            await it.call("misbehave", what)
+
+    (error,) = recorded
+    assert "in misbehave\n" in str(error.__cause__)
 
 
 @pytest.mark.parametrize(

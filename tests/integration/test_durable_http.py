@@ -226,8 +226,8 @@ async def test_a_start_that_waits_answers_the_output_or_the_urls_or_the_failure(
     late = await app.http.post("/api/orchestrators/wait?timeout=0.01")
     assert (late.status_code, set(late.json())) == (202, AZURE_PAYLOAD)
     failed = await app.http.post("/api/orchestrators/break_once?timeout=20")
-    assert (failed.status_code, failed.json()["output"]) == (500, "Activity function 'break_while_broken' failed: it is broken")
-    again = await app.http.post(failed.json()["instanceId"].join([f"{HUB}/instances/", "/restart?timeout=20"]))
+    assert (failed.status_code, failed.json()["output"]) == (500, "it is broken")
+    again = await app.http.post(f"{HUB}/instances/{failed.json()['instanceId']}/restart?timeout=20")
     assert again.status_code == 500
 
 
@@ -359,7 +359,9 @@ async def test_lists_are_filtered_and_come_in_pages(app: App):
     assert await listed("instanceIdPrefix=echo-") == ids
     now = datetime.now(UTC)
     assert await listed(f"createdTimeFrom={quote((now + timedelta(hours=1)).isoformat())}") == []
-    assert len(await listed(f"createdTimeFrom={(now - timedelta(hours=1)):%Y-%m-%dT%H:%M:%S.%fZ}&createdTimeTo={now:%Y-%m-%dT%H:%M:%SZ}")) <= 6
+    assert (
+        len(await listed(f"createdTimeFrom={(now - timedelta(hours=1)):%Y-%m-%dT%H:%M:%S.%fZ}&createdTimeTo={now:%Y-%m-%dT%H:%M:%SZ}")) <= 6
+    )
     assert (await app.http.get(f"{HUB}/instances/?showInput=false")).json()[1]["input"] is None
     for wrong in ("runtimeStatus=Odd", "createdTimeFrom=yesterday", "top=0", "showInput=perhaps"):
         assert (await app.http.get(f"{HUB}/instances?{wrong}")).status_code == 422
@@ -417,8 +419,7 @@ async def test_who_may_only_look_gets_no_code(tmp_path: Path):
 async def test_what_a_guard_does_not_cover_is_not_there(tmp_path: Path):
     async with opened(tmp_path, Keyed()) as app:
         a, b = {"X-Key": "a"}, {"X-Key": "b"}
-        payload = (await app.http.post("/api/orchestrators/echo/one?timeout=20", headers=a, json=1)) and app.engine.client.urls
-        assert payload is not None
+        assert (await app.http.post("/api/orchestrators/echo/one?timeout=20", headers=a, json=1)).status_code == 200
         await app.engine.client.start_new("versioned", "hidden", correlation=Correlation(id="c", project="a"))
         await app.end("hidden")
         for headers, identity in ((b, "one"), (a, "hidden"), (a, "nobody")):

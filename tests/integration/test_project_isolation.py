@@ -43,14 +43,25 @@ async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World
         Project(name="quokkaword", word="quokkaword", count=3),
         Project(name="numbatword", word="numbatword", count=5),
     )
-    async with http_api(tmp_path_factory.mktemp("projects"), rate_limit=0) as api:
+    async with http_api(tmp_path_factory.mktemp("projects"), rate_limit=0, scan_action="fail") as api:
         for each in projects:
             await fill(api, each)
+            await _fail_for_good(api, each)
         api.parts.observation.report()
         for each in projects:
             await _everything_is_told(api, each)
             each.timespan = f"2026-01-01/{datetime.now(UTC).isoformat()}"
         yield World(api=api, projects=projects)
+
+
+async def _fail_for_good(api: Api, project: Project) -> None:
+    """A file that makes a dead letter: with what looks like a key in it."""
+    async with project.caller(api, "write") as writer:
+        posted = await writer.post("/documents", params={"name": f"{project.word}-secret.md"}, content="AKIA" + "Q3EGRIDFUFLFXX77")
+    identity = posted.json()["id"]
+    settled = await api.client.get(f"/documents/{identity}", params={"project": project.name, "wait_seconds": 30})
+    assert settled.json()["status"] == "failed"
+    project.document_ids.append(identity)
 
 
 async def _everything_is_told(api: Api, project: Project) -> None:
@@ -124,6 +135,26 @@ def _blobs(project: Project) -> list[Ask]:
     ]
 
 
+HUB = "/runtime/webhooks/durabletask"
+
+
+def _starts(path: str) -> Callable[[Project], list[Ask]]:
+    def asks(project: Project) -> list[Ask]:
+        posted = {"projectId": project.name, "name": "again.md", "text": "again"}
+        return [ask(path.format(name=name, instance_id=project.instance_id), json=posted) for name in ("embeddings", "ingest_document")]
+
+    return asks
+
+
+def _instance(operation: str = "", *, params: dict[str, str] | None = None, **options: Any) -> Callable[[Project], list[Ask]]:
+    def asks(project: Project) -> list[Ask]:
+        urls = [f"{HUB}/instances/{each}{operation}" for each in (project.instance_id, f"ingest-{project.document_ids[0]}-1")]
+        named = [params or {}, {**(params or {}), "project": project.name}]
+        return [ask(url, params=each, **options) for url in urls for each in named]
+
+    return asks
+
+
 def _nothing(url: str, **options: Any) -> Callable[[Project], list[Ask]]:
     return lambda project: [ask(url, **options)]
 
@@ -160,6 +191,25 @@ ROUTES: dict[tuple[str, str], Callable[[Project], list[Ask]]] = {
         ask("/query", json={"query": "union withsource=T * | where name != ''", "timespan": project.timespan}),
         ask("/query", json={"query": "print 1", "project": project.name}),
     ],
+    ("POST", "/api/orchestrators/{name}"): _starts("/api/orchestrators/{name}"),
+    ("POST", "/api/orchestrators/{name}/{instance_id}"): _starts("/api/orchestrators/{name}/{instance_id}"),
+    ("POST", f"{HUB}/orchestrators/{{name}}"): _starts(f"{HUB}/orchestrators/{{name}}"),
+    ("POST", f"{HUB}/orchestrators/{{name}}/{{instance_id}}"): _starts(f"{HUB}/orchestrators/{{name}}/{{instance_id}}"),
+    ("GET", f"{HUB}/instances"): lambda project: [
+        *_in_project(f"{HUB}/instances")(project),
+        ask(f"{HUB}/instances", params={"instanceIdPrefix": project.word, "top": "1"}),
+    ],
+    ("DELETE", f"{HUB}/instances"): lambda project: [
+        ask(f"{HUB}/instances", params={"createdTimeFrom": "2999-01-01T00:00:00Z", "project": project.name})
+    ],
+    ("GET", f"{HUB}/instances/{{instance_id}}"): _instance(params={"showHistory": "true", "showHistoryOutput": "true"}),
+    ("DELETE", f"{HUB}/instances/{{instance_id}}"): _instance(),
+    ("POST", f"{HUB}/instances/{{instance_id}}/raiseEvent/{{event_name}}"): _instance("/raiseEvent/go", json=1),
+    ("POST", f"{HUB}/instances/{{instance_id}}/terminate"): _instance("/terminate"),
+    ("POST", f"{HUB}/instances/{{instance_id}}/suspend"): _instance("/suspend"),
+    ("POST", f"{HUB}/instances/{{instance_id}}/resume"): _instance("/resume"),
+    ("POST", f"{HUB}/instances/{{instance_id}}/rewind"): _instance("/rewind"),
+    ("POST", f"{HUB}/instances/{{instance_id}}/restart"): _instance("/restart"),
     ("GET", "/check/index"): _nothing("/check/index"),
     ("POST", "/check/index/repair"): _nothing("/check/index/repair"),
     ("GET", "/check/history"): _nothing("/check/history"),
@@ -283,12 +333,12 @@ async def test_every_count_is_that_of_the_project(world: World, position: int) -
     async with mine.caller(world.api, "read") as client:
         for query, expected in {
             "documents | count": documents,
-            "arrivals | count": documents + 1,  # a deletion arrives too
+            "arrivals | count": documents + 2,  # a deletion arrives too, and a text that changes nothing
             "documentEvents | summarize dcount(document_id)": documents,
-            "instances | where name == 'ingest_document' | count": documents + 1,
-            "instanceEvents | where name == 'ingest_document' | summarize dcount(id)": documents + 1,
-            "deadLetters | count": 1,  # of the file that was skipped
-            f"deadLetterEvents | where reason has '{mine.word}' | count": 1,
+            "instances | where name == 'ingest_document' | count": documents + 2,
+            "instanceEvents | where name == 'ingest_document' | summarize dcount(id)": documents + 2,
+            "deadLetters | count": 1,  # of the file that has failed; what is skipped makes none
+            f"deadLetterEvents | where instance_id has '{mine.document_ids[-1]}' | count": 1,
             f"traces | where message has '{mine.word}' and source != 'platform' | count": count,
             "exceptions | where source != 'platform' | count": 1,
             "customEvents | where source != 'platform' | count": count,
@@ -297,8 +347,8 @@ async def test_every_count_is_that_of_the_project(world: World, position: int) -
             answer = await client.post("/query", json={"query": query, "timespan": mine.timespan})
             assert answer.json()["tables"][0]["rows"] == [[expected]], query
         summary = (await client.get("/documents/summary")).json()
-        assert (summary["arrivals"], summary["in_flight"]) == (documents + 1, 0)
-        assert summary["outcomes"] == {"indexed": count + 2, "skipped": 1, "deleted": 1}
+        assert (summary["arrivals"], summary["in_flight"]) == (documents + 2, 0)
+        assert summary["outcomes"] == {"indexed": count + 2, "unchanged": 1, "skipped": 1, "failed": 1, "deleted": 1}
         stats = (await client.get("/stats")).json()
         sent = {"logs_sent": count + 1, "metrics_sent": count, "events_sent": count, "batches_refused": 1}
         assert {name: stats[name] for name in sent} == sent

@@ -25,6 +25,7 @@ class Project:
     keys: dict[str, str] = field(default_factory=dict)  # by scope
     key_ids: list[str] = field(default_factory=list)
     document_ids: list[str] = field(default_factory=list)
+    instance_id: str = ""
     blobs: list[str] = field(default_factory=list)  # in `processed`
     timespan: str = ""  # until it was full: what is asked afterwards leaves traces with the names it asks for
 
@@ -48,6 +49,7 @@ async def fill(api: Api, project: Project) -> None:
         project.key_ids.append(made["id"])
     await _fill_files(api, project)
     await _fill_telemetry(api, project)
+    await _orchestrate(api, project)
     await _ask(api, project)
     await _manage(api, project)
 
@@ -90,6 +92,16 @@ async def _fill_telemetry(api: Api, project: Project) -> None:
             await _json(ingester.post(f"/{kind}", json=body, headers={"Idempotency-Key": "the-same-for-all"}))
         await _json(ingester.post("/logs", json={"entries": [{"message": word, "service": word, "exception": error}]}))
         assert (await ingester.post("/logs", json={"entries": [{"message": word}]})).status_code == 422
+
+
+async def _orchestrate(api: Api, project: Project) -> None:
+    """The first file again, as posted text: its instance has an id of its own, and changes nothing."""
+    word = project.word
+    project.instance_id = f"{word}-instance"
+    posted = {"projectId": project.name, "name": f"{word}-0.md", "text": f"The {word} drinks water, 0 times."}
+    async with project.caller(api, "write") as writer:
+        done = await _json(writer.post(f"/api/orchestrators/embeddings/{project.instance_id}?timeout=30", json=posted))
+    assert done == {"ok": True, "id": f"{word}-0.md"}
 
 
 async def _ask(api: Api, project: Project) -> None:

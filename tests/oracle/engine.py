@@ -115,7 +115,7 @@ class EngineRun:
         before, after = self._death(crash, is_durable=False), self._death(crash, is_durable=True)
         database, writer = open_inline_database(self.path, SCHEMAS, clock=clock, before_commit=before, after_commit=after)
         self._observer = sqlite3.connect(self.path)
-        self._version = self._data_version()
+        self._found = self._content()
         life = asyncio.create_task(self._work(DurableEngine(self._registry(clock), database, effects=effects), clock, writer))
         await asyncio.wait({life, writer.crashed}, return_when=asyncio.FIRST_COMPLETED)
         self._observer.close()
@@ -135,14 +135,13 @@ class EngineRun:
         def hook(commit: int) -> None:
             if crash is None or crash.is_durable != is_durable:
                 return
-            if commit == crash.commit or (crash.commit is None and self._data_version() != self._version):
+            if commit == crash.commit or (crash.commit is None and self._content() != self._found):
                 raise SimulatedCrash
 
         return hook
 
-    def _data_version(self) -> int:
-        """Another one after each commit that has changed something."""
-        return int(self._observer.execute("PRAGMA data_version").fetchone()[0])
+    def _content(self) -> list[Any]:
+        return [self._observer.execute(f"SELECT * FROM {table}").fetchall() for table in ("instances", "history", "messages")]
 
     async def _work(self, engine: DurableEngine, clock: VirtualClock, writer: InlineWriter) -> None:
         async with engine:

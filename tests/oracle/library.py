@@ -46,8 +46,8 @@ class State:
 
 
 class LibraryHost:
-    """One run of an orchestrator on the library. With `keeps_events`, early events wait in the host for their readers, since the library loses
-    them: see `differences.py`.
+    """One run of an orchestrator on the library. With `keeps_events`, early events wait in the host for their readers, as the library
+    loses them: see `differences.py`.
 
     Ids are the library's own: one for each activity, child and timer, and with retries one for each wait and each further try.
     """

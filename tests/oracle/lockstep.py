@@ -189,7 +189,6 @@ class Lockstep:
             self._same("next input", value, json.loads(outcome.continued.input_json))
             self._same("unread events", self.library.unread, [tuple(each) for each in outcome.continued.unread_events])
             self.ending.rounds += 1
-            self.ending.custom_status = None
             self.driver.close()
             self._begin(value, self.library.unread)
         else:

@@ -1,18 +1,22 @@
-"""`forebay check`: prove that the index and the history are what they should be."""
+"""`forebay check`: prove that the index and the history are what they should be, and that recorded orchestrations fit the code."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import typer
 
+from forebay.cli.check_replay import export_instances, replay_instances
 from forebay.cli.connection import connect
 from forebay.cli.execution import FAILED, run
 from forebay.cli.options import AsJson, DataDirectory, settings_with
 from forebay.cli.output import print_json, print_table, styled, visible
+from forebay.errors import ForebayError
 from forebay.settings import Settings
 
 Target = Literal["index", "history"]
+AnyTarget = Literal["index", "history", "replay", "export-replay"]
 PROVED: dict[Target, str] = {
     "index": "chunks, full text and vectors agree with the stored files",
     "history": "documents and versions follow from the events",
@@ -20,15 +24,32 @@ PROVED: dict[Target, str] = {
 
 
 def check(
-    target: Annotated[Target | None, typer.Argument(help="What to check; both without it.")] = None,
+    target: Annotated[AnyTarget | None, typer.Argument(help="What to check; `index` and `history` without it.")] = None,
+    path: Annotated[
+        Path | None, typer.Argument(help="For `replay` a data directory or an export, for `export-replay` the file to write.")
+    ] = None,
+    *,
     repair: Annotated[bool, typer.Option("--repair", help="Mend what can be mended.")] = False,
+    export: Annotated[
+        Path | None, typer.Option("--export", metavar="FILE", help="For `replay`: an export instead of a data directory.")
+    ] = None,
     as_json: AsJson = False,
     data_dir: DataDirectory = None,
 ) -> None:
-    """Check the index and the history for contradictions.
+    """Check the index and the history for contradictions, or recorded orchestrations against this version's code.
 
-    Exit status 1 when there is one.
+    `replay` runs the orchestrators of this version along the recorded history of every orchestration, and names those that would do
+    something else. It only reads, also while a server runs: use it before you deploy a new version. `export-replay` writes the
+    histories to a file for that. Exit status 1 when something is wrong.
     """
+    if target == "replay":
+        replay_instances(settings_with(data_dir=data_dir), path or export, as_json=as_json)
+        return
+    if target == "export-replay":
+        export_instances(settings_with(data_dir=data_dir), path, as_json=as_json)
+        return
+    if path is not None or export is not None:
+        raise ForebayError("wrong_usage", f"expected no path for `check {target or ''}`".rstrip(), hint="`check replay PATH` takes one.")
     targets: tuple[Target, ...] = (target,) if target else ("index", "history")
     answers = run(_check(settings_with(data_dir=data_dir), targets, repair=repair))
     ok = all(answer["ok"] for answer in answers.values())

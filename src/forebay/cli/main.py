@@ -12,10 +12,12 @@ import typer
 from forebay import __version__
 from forebay.cli.bench import bench
 from forebay.cli.check import check
+from forebay.cli.deadletters import deadletters
 from forebay.cli.demo import demo
 from forebay.cli.doctor import doctor
 from forebay.cli.documents import documents
 from forebay.cli.execution import exit_status
+from forebay.cli.instances import instances
 from forebay.cli.keys import keys
 from forebay.cli.output import print_error
 from forebay.cli.put import put
@@ -35,6 +37,8 @@ def application() -> typer.Typer:
     for command in (demo, up, put, search, query, check, reindex, settings, doctor, bench):
         tree.command()(command)
     tree.add_typer(documents, name="documents")
+    tree.add_typer(deadletters, name="deadletters")
+    tree.add_typer(instances, name="instances")
     tree.add_typer(keys, name="keys")
     return tree
 

@@ -220,7 +220,7 @@ def end_instance(tx: Transaction, instance: int, end: End) -> bool:
 def begin_anew(tx: Transaction, row: InstanceRow, input_json: str, unread: Iterable[Fact], at: int) -> None:
     """Let an instance forget what it did: with another input, and the events that it has not read."""
     tx.execute(
-        "UPDATE instances SET input = ?, incarnation = incarnation + 1, created_at = ?, updated_at = ?, custom_status = NULL,"
+        "UPDATE instances SET input = ?, incarnation = incarnation + 1, created_at = ?, updated_at = ?,"
         " wake_at = 0, waits_for = NULL WHERE key = ?",
         (input_json, at, at, row.key),
     )

@@ -326,10 +326,12 @@ class Mover:
         step.end = ("Failed", journal.to_json(failure.to_json()), at)
 
     def _custom_status(self, run: Run) -> str | None:
-        """What the orchestrator shows of itself; it fails of what cannot be shown."""
+        """What the orchestrator shows of itself, or showed before it began anew; it fails of what cannot be shown."""
         status = run.driver.context.custom_status
+        if status is None:
+            return run.row.custom_status_json
         try:
-            return None if status is None else self._executor.encode(status, f"the custom status of instance {run.row.id}").decode()
+            return self._executor.encode(status, f"the custom status of instance {run.row.id}").decode()
         except ForebayError as error:
             run.driver.fail(error)
             return run.row.custom_status_json
@@ -464,7 +466,6 @@ class Mover:
                 created_at=step.begun_at,
                 updated_at=step.begun_at,
                 incarnation=run.row.incarnation + 1,
-                custom_status_json=None,
                 wake_at=journal.READY,
                 waits_for_json=None,
             )

@@ -189,7 +189,14 @@ async def _sender(request: Request, parts: PartsOf, caller: Writer, project: Nam
     return Sender(project=named, actor=caller.actor, correlation_id=request.state.correlation_id)
 
 
+async def _manager(request: Request, parts: PartsOf, caller: Manager, project: NamedProject = None) -> Sender:
+    named = project_of(parts, caller, project)
+    concern(request, named)
+    return Sender(project=named, actor=caller.actor, correlation_id=request.state.correlation_id)
+
+
 ReadProject = Annotated[str, Depends(_read_project)]  # of a request that may read
+ManagerOf = Annotated[Sender, Depends(_manager)]  # the same of who manages
 SenderOf = Annotated[Sender, Depends(_sender)]  # who writes something, for which project, under which correlation id
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from typing import TypeVar
 
+import msgspec
 from fastapi import Request
 
 from forebay.errors import ForebayError
+
+Body = TypeVar("Body")
 
 JSON_LIMIT_BYTES = 1 << 20
 
@@ -45,6 +49,20 @@ async def json_body(request: Request) -> bytes:
         if len(body) > JSON_LIMIT_BYTES:
             raise ForebayError("body_too_large", f"expected a JSON body of at most {JSON_LIMIT_BYTES} bytes, got more", status=413)
     return bytes(body)
+
+
+async def typed_body(request: Request, kind: type[Body], *, page: str, is_optional: bool = False) -> Body:
+    """The body as a `kind`; nothing counts as `{}` where it is optional.
+
+    Raises `ForebayError`: `invalid_json` (400), `invalid_request` (422), `body_too_large`; the hint names the `page` of /docs.
+    """
+    raw = await json_body(request)
+    try:
+        return msgspec.json.decode(raw or (b"{}" if is_optional else b""), type=kind)
+    except msgspec.ValidationError as error:
+        raise ForebayError("invalid_request", str(error), hint=f"See {page} in /docs.", status=422) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ForebayError("invalid_json", f"expected a JSON object, but: {error}", hint=f"See {page} in /docs.", status=400) from None
 
 
 async def inflated_body(request: Request, *, limit_bytes: int) -> bytes:

@@ -13,7 +13,20 @@ from forebay.server.hosts import allowed_hosts
 from forebay.server.observed import ObservationMiddleware
 from forebay.server.parts import Parts
 from forebay.server.problems import answer_errors_as_problems
-from forebay.server.routes import blobs, checks, docs, documents, health, keys, orchestrations, query, reindex, search, telemetry
+from forebay.server.routes import (
+    blobs,
+    checks,
+    deadletters,
+    docs,
+    documents,
+    health,
+    keys,
+    orchestrations,
+    query,
+    reindex,
+    search,
+    telemetry,
+)
 
 
 def create_server(parts: Parts) -> FastAPI:
@@ -26,9 +39,9 @@ def create_server(parts: Parts) -> FastAPI:
         redirect_slashes=False,  # it would send clients to whatever their Host header says
     )
     app.state.parts = parts
-    app.include_router(orchestrations.router(parts))
-    for noun in (telemetry, health, documents, blobs, search, query, checks, reindex, keys, docs):  # the busiest first
+    for noun in (telemetry, health, documents, blobs, search, query, checks, reindex, deadletters, keys, docs):  # the busiest first
         app.include_router(noun.router())
+    app.include_router(orchestrations.router(parts))
     answer_errors_as_problems(app)
     # the last one added is the outermost
     app.add_middleware(BoundsMiddleware, hosts=allowed_hosts(parts.settings), max_body_bytes=parts.settings.server.max_body_bytes)

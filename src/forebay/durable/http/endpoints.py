@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,6 +26,14 @@ START_RETRY_SECONDS = 10  # what clients are asked to wait before they look, as 
 STATUS_RETRY_SECONDS = 5
 
 
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The instance that a request is about."""
+
+    instance: OrchestrationStatus
+    is_by_code: bool  # opened by its own code, which opens everything
+
+
 class Endpoints:
     """The endpoints of `router.py`, on the client of one engine."""
 
@@ -32,6 +41,44 @@ class Endpoints:
         self._client = client
         self._guard = guard
         self._body_limit_bytes = body_limit_bytes
+
+    # -- letting in: before parameters are looked at, so that strangers learn nothing -------------------------------
+
+    async def admit_reader(self, request: Request) -> None:
+        """Let in who may look."""
+        request.state.access = await self._guard.admit(request, "read")
+
+    async def admit_writer(self, request: Request) -> None:
+        """Let in who may change something."""
+        request.state.access = await self._guard.admit(request, "write")
+
+    async def open_to_reader(self, request: Request, instance_id: given.InstanceId, code: given.Code = None) -> None:
+        """Let in who may look at this instance."""
+        request.state.opened = await self._open(request, instance_id, code, "read")
+
+    async def open_to_writer(self, request: Request, instance_id: given.InstanceId, code: given.Code = None) -> None:
+        """Let in who may change this instance."""
+        request.state.opened = await self._open(request, instance_id, code, "write")
+
+    async def _open(self, request: Request, instance_id: str, code: str | None, need: Need) -> Opened:
+        opened = None if code is None else await self._opened_by(code, instance_id)
+        if opened is not None:
+            access, found = await self._guard.admit_by_code(request, need, opened), opened
+        else:
+            access = await self._guard.admit(request, need)
+            found = await self._client.get_status(instance_id)
+        if found is None or not access.covers(found):
+            raise ForebayError(
+                "instance_not_found",
+                f"there is no instance {instance_id!r}",
+                hint="It may have been purged; or it is one that this key does not open.",
+                status=404,
+            )
+        return Opened(found, is_by_code=opened is not None)
+
+    async def _opened_by(self, code: str, instance_id: str) -> OrchestrationStatus | None:
+        urls, found = self._client.urls, await self._client.get_status(instance_id)
+        return found if urls is not None and found is not None and urls.opens(code, instance_id, found.project) else None
 
     # -- starting -------------------------------------------------------------------------------------------------
 
@@ -78,7 +125,7 @@ class Endpoints:
     async def _start(
         self, request: Request, name: str, instance_id: str | None, version: str | None, timeout: float | None, *, unwraps: bool = False
     ) -> Response:
-        access = await self._guard.admit(request, "write")
+        access: Access = request.state.access
         value = await given.json_of(request, limit_bytes=self._body_limit_bytes, is_optional=True)
         if instance_id is not None:
             given.check_instance_id(instance_id)
@@ -122,7 +169,6 @@ class Endpoints:
         *,
         request: Request,
         instance_id: given.InstanceId,
-        code: given.Code = None,
         showHistory: given.Flag = False,  # noqa: N803 - the wire's names
         showHistoryOutput: given.Flag = False,  # noqa: N803
         showInput: given.Flag = True,  # noqa: N803
@@ -132,7 +178,8 @@ class Endpoints:
 
         202 with the `Location` to look at again until it has ended.
         """
-        found, is_opened_by_code = await self._admitted(request, instance_id, code, "read")
+        opened: Opened = request.state.opened
+        found = opened.instance
         if showHistory:
             found = await self._client.get_status(instance_id, True, showHistoryOutput, showInput) or found
         body = instance_status(found, shows_input=showInput)
@@ -141,7 +188,7 @@ class Endpoints:
             return _json(body, status=500 if is_failure else 200)
         # the code would let whoever may only look do everything
         urls = self._client.create_http_management_payload(instance_id, found.project)
-        location = urls["statusQueryGetUri"] if is_opened_by_code else urls["statusQueryGetUri"].partition("?")[0]
+        location = urls["statusQueryGetUri"] if opened.is_by_code else urls["statusQueryGetUri"].partition("?")[0]
         return _json(body, status=202, headers={"Location": location, "Retry-After": str(STATUS_RETRY_SECONDS)})
 
     async def list(
@@ -161,7 +208,7 @@ class Endpoints:
 
         While there are more, the answer carries `x-ms-continuation-token`, which the next request brings. A page may hold fewer than `top`.
         """
-        access = await self._guard.admit(request, "read")
+        access: Access = request.state.access
         wanted, statuses = given.journal_statuses(runtimeStatus)
         which = _filter(
             access, project, created_from=createdTimeFrom, created_to=createdTimeTo, statuses=statuses, id_prefix=instanceIdPrefix
@@ -173,14 +220,11 @@ class Endpoints:
 
     # -- changing -------------------------------------------------------------------------------------------------
 
-    async def raise_event(
-        self, request: Request, instance_id: given.InstanceId, event_name: given.EventName, code: given.Code = None
-    ) -> Response:
+    async def raise_event(self, request: Request, instance_id: given.InstanceId, event_name: given.EventName) -> Response:
         """Send an event; its data is the body, in JSON. The instance reads it when it waits for that name.
 
         A text of JSON counts as that JSON, as Azure's clients send it.
         """
-        await self._admitted(request, instance_id, code, "write")
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise ForebayError(
                 "invalid_content_type",
@@ -192,31 +236,24 @@ class Endpoints:
         await self._client.raise_event(instance_id, event_name, value)
         return Response(status_code=202)
 
-    async def terminate(
-        self, request: Request, instance_id: given.InstanceId, code: given.Code = None, reason: given.Reason = ""
-    ) -> Response:
+    async def terminate(self, instance_id: given.InstanceId, reason: given.Reason = "") -> Response:
         """End an instance, and the sub-orchestrations that it waits for. 410 when it has ended."""
-        await self._admitted(request, instance_id, code, "write")
         await self._client.terminate(instance_id, reason)
         return Response(status_code=202)
 
-    async def suspend(
-        self, request: Request, instance_id: given.InstanceId, code: given.Code = None, reason: given.Reason = ""
-    ) -> Response:
+    async def suspend(self, instance_id: given.InstanceId, reason: given.Reason = "") -> Response:
         """Let an instance rest until it is resumed; activities under way end. 410 when it has ended."""
-        await self._admitted(request, instance_id, code, "write")
         await self._client.suspend(instance_id, reason)
         return Response(status_code=202)
 
-    async def resume(self, request: Request, instance_id: given.InstanceId, code: given.Code = None, reason: given.Reason = "") -> Response:
+    async def resume(self, instance_id: given.InstanceId, reason: given.Reason = "") -> Response:
         """Let a suspended instance go on. 410 when it has ended."""
-        await self._admitted(request, instance_id, code, "write")
         await self._client.resume(instance_id, reason)
         return Response(status_code=202)
 
-    async def rewind(self, request: Request, instance_id: given.InstanceId, code: given.Code = None, reason: given.Reason = "") -> Response:
+    async def rewind(self, request: Request, instance_id: given.InstanceId, reason: given.Reason = "") -> Response:
         """Let a failed instance go on from before its failure: what failed runs again. 410 when it has not failed, 412 while it runs."""
-        found, _ = await self._admitted(request, instance_id, code, "write")
+        found = request.state.opened.instance
         with azure_statuses(instance_not_failed=410 if found.runtime_status in OVER else 412):
             await self._client.rewind(instance_id, reason)
         return Response(status_code=202)
@@ -225,19 +262,17 @@ class Endpoints:
         self,
         request: Request,
         instance_id: given.InstanceId,
-        code: given.Code = None,
         restartWithNewInstanceId: given.Flag = True,  # noqa: N803
         timeout: given.Timeout = None,
     ) -> Response:
         """Run an instance again from its beginning, with its input: as a new one, or in its own place, which needs it to have ended."""
-        found, _ = await self._admitted(request, instance_id, code, "write")
+        found = request.state.opened.instance
         with azure_statuses(orchestrator_not_found=400):
             restarted = await self._client.restart(instance_id, restartWithNewInstanceId)
         return await self._started(restarted, found.project, timeout)
 
-    async def purge(self, request: Request, instance_id: given.InstanceId, code: given.Code = None) -> Response:
+    async def purge(self, instance_id: given.InstanceId) -> Response:
         """Forget an instance that has ended, and its sub-orchestrations. 412 when it has not ended."""
-        await self._admitted(request, instance_id, code, "write")
         with azure_statuses(instance_not_over=412):
             count = await self._client.purge_instance_history(instance_id)
         return _json(PurgeResult(instancesDeleted=count))
@@ -251,7 +286,7 @@ class Endpoints:
         project: given.InProject = None,
     ) -> Response:
         """Forget all instances that have ended and fit. 404 when there are none."""
-        access = await self._guard.admit(request, "write")
+        access: Access = request.state.access
         _, statuses = given.journal_statuses(runtimeStatus)
         which = _filter(access, project, created_from=createdTimeFrom, created_to=createdTimeTo, statuses=statuses)
         count = await self._client.purge_by(which)
@@ -260,31 +295,6 @@ class Endpoints:
                 "nothing_to_purge", "no instance that has ended fits", hint="Instances that have not ended are never purged.", status=404
             )
         return _json(PurgeResult(instancesDeleted=count))
-
-    # -- parts ----------------------------------------------------------------------------------------------------
-
-    async def _admitted(self, request: Request, instance_id: str, code: str | None, need: Need) -> tuple[OrchestrationStatus, bool]:
-        """The instance that a request is about, and whether the request carries its code.
-
-        Raises `ForebayError` (`instance_not_found`) also for one that the request may not see.
-        """
-        found = None if code is None else await self._client.get_status(instance_id)
-        if code is not None and found is not None and self._opens(code, found):
-            access, is_opened_by_code = await self._guard.admit_by_code(request, need, found), True
-        else:
-            access, is_opened_by_code = await self._guard.admit(request, need), False
-            found = await self._client.get_status(instance_id)
-        if found is None or not access.covers(found):
-            raise ForebayError(
-                "instance_not_found",
-                f"there is no instance {instance_id!r}",
-                hint="It may have been purged; or it is one that this key does not open.",
-                status=404,
-            )
-        return found, is_opened_by_code
-
-    def _opens(self, code: str, instance: OrchestrationStatus) -> bool:
-        return self._client.urls is not None and self._client.urls.opens(code, instance.instance_id, instance.project)
 
 
 def _filter(access: Access, project: str | None, **conditions: Any) -> InstanceFilter:

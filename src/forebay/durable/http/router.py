@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Depends, Response
 
 from forebay.durable.client import DurableClient
 from forebay.durable.http.endpoints import Endpoints
@@ -17,7 +17,6 @@ from forebay.durable.management_urls import WEBHOOKS
 
 BODY_LIMIT_BYTES = 1 << 20
 
-_JSON_BODY = {"requestBody": {"description": "Any JSON.", "content": {"application/json": {"schema": {}}}}}
 _INTEGER = {"required": True, "schema": {"type": "integer", "minimum": 1}}
 _LOOK = {
     "Location": {"description": "Where to look how it gets on.", "required": True, "schema": {"type": "string"}},
@@ -39,11 +38,17 @@ _STATES: dict[int | str, dict[str, Any]] = {
 _PAGE_HEADERS = {CONTINUATION: {"description": "Where the next page begins; absent after the last.", "schema": {"type": "string"}}}
 
 
-def durable_router(client: DurableClient, guard: Guard | None = None, *, body_limit_bytes: int = BODY_LIMIT_BYTES) -> APIRouter:
+def durable_router(
+    client: DurableClient,
+    guard: Guard | None = None,
+    *,
+    body_limit_bytes: int = BODY_LIMIT_BYTES,
+    input_schema: Mapping[str, Any] | None = None,
+) -> APIRouter:
     """The management API of an engine: `app.include_router(durable_router(engine.client))`; the engine may be opened later.
 
     `client.urls` must be set, since answers name URLs. Requests that carry the code of an instance's URLs may do anything with that
-    instance; all others what `guard` admits, by default everything.
+    instance; all others what `guard` admits, by default everything. `input_schema` is the JSON schema of inputs that the description shows.
 
     Errors are problem details. Azure's other parameters (`taskHub`, `connection`, `pollingInterval`) may be there and mean nothing.
     Below `/runtime/webhooks` a body that is a text of JSON counts as that JSON, since Azure's Python client sends it so; below `/api` a
@@ -58,22 +63,29 @@ def durable_router(client: DurableClient, guard: Guard | None = None, *, body_li
         f"{WEBHOOKS}/orchestrators/{{name}}": api.start_unnamed_from_azure,
         f"{WEBHOOKS}/orchestrators/{{name}}/{{instance_id}}": api.start_from_azure,
     }
+    reads, writes, opens, changes = (
+        [Depends(each)] for each in (api.admit_reader, api.admit_writer, api.open_to_reader, api.open_to_writer)
+    )
     for path, start in starts.items():
-        routes.post(path, openapi_extra=_JSON_BODY, **urls)(start)
+        schema = input_schema if path.startswith("/api") else None
+        routes.post(path, dependencies=writes, openapi_extra=_json_body(schema or {}), **urls)(start)
     instances = f"{WEBHOOKS}/instances"
-    listing: dict[str, Any] = {"response_model": list[InstanceStatus], "responses": {200: {"headers": _PAGE_HEADERS}}}
-    routes.get(instances, **listing)(api.list)
-    routes.get(f"{instances}/", include_in_schema=False)(api.list)  # as Azure's Python client asks for it
-    routes.delete(instances, response_model=PurgeResult)(api.purge_by)
-    routes.delete(f"{instances}/", include_in_schema=False)(api.purge_by)
+    for path in (f"{instances}/", instances):  # Azure's Python client asks for the first
+        shown: dict[str, Any] = {"include_in_schema": path == instances, "responses": {200: {"headers": _PAGE_HEADERS}}}
+        routes.get(path, dependencies=reads, response_model=list[InstanceStatus], **shown)(api.list)
+        routes.delete(path, dependencies=writes, response_model=PurgeResult, include_in_schema=path == instances)(api.purge_by)
     instance = f"{instances}/{{instance_id}}"
-    routes.get(instance, response_model=None, responses=_STATES)(api.show)
-    routes.delete(instance, response_model=PurgeResult)(api.purge)
-    changing: dict[str, Any] = {"status_code": 202, "response_class": Response}
-    routes.post(f"{instance}/raiseEvent/{{event_name}}", openapi_extra=_JSON_BODY, **changing)(api.raise_event)
-    routes.post(f"{instance}/terminate", **changing)(api.terminate)
-    routes.post(f"{instance}/suspend", **changing)(api.suspend)
-    routes.post(f"{instance}/resume", **changing)(api.resume)
-    routes.post(f"{instance}/rewind", **changing)(api.rewind)
-    routes.post(f"{instance}/restart", **urls)(api.restart)
+    routes.get(instance, dependencies=opens, response_model=None, responses=_STATES)(api.show)
+    routes.delete(instance, dependencies=changes, response_model=PurgeResult)(api.purge)
+    routes.post(f"{instance}/restart", dependencies=changes, **urls)(api.restart)
+    accepted: dict[str, Any] = {"dependencies": changes, "status_code": 202, "response_class": Response}
+    routes.post(f"{instance}/raiseEvent/{{event_name}}", openapi_extra=_json_body({}), **accepted)(api.raise_event)
+    routes.post(f"{instance}/terminate", **accepted)(api.terminate)
+    routes.post(f"{instance}/suspend", **accepted)(api.suspend)
+    routes.post(f"{instance}/resume", **accepted)(api.resume)
+    routes.post(f"{instance}/rewind", **accepted)(api.rewind)
     return routes
+
+
+def _json_body(schema: Mapping[str, Any]) -> dict[str, Any]:
+    return {"requestBody": {"content": {"application/json": {"schema": schema}}}}

@@ -8,10 +8,9 @@ from typing import Annotated, Any
 import msgspec
 from fastapi import APIRouter, Path, Query, Request, Response
 
-from forebay.errors import ForebayError
 from forebay.server.access import PROJECT_SCHEMA, Accepting, Administrator, PartsOf, concern, project_of
 from forebay.server.answers import json_answer
-from forebay.server.bodies import json_body
+from forebay.server.bodies import typed_body
 from forebay.server.keys.key import SCOPES, Caller, Key, checked_scopes
 from forebay.server.keys.ring import NAME_LIMIT
 from forebay.server.parts import Parts
@@ -66,7 +65,7 @@ async def list_keys(
 
 async def create_key(request: Request, parts: PartsOf, caller: Administrator) -> Response:
     """Make a key. It is shown in this answer and never again; only its hash is kept."""
-    body = await _body(request, NewKey)
+    body = await typed_body(request, NewKey, page="/keys")
     project = project_of(parts, caller, body.project)
     concern(request, project)
     key, secret = await parts.keys.create(
@@ -81,7 +80,7 @@ async def create_key(request: Request, parts: PartsOf, caller: Administrator) ->
 
 async def rotate_key(request: Request, parts: PartsOf, caller: Administrator, key_id: KeyId) -> Response:
     """Make the key that follows another, which goes on opening for a while."""
-    body = await _body(request, Rotation, is_optional=True)
+    body = await typed_body(request, Rotation, page="/keys", is_optional=True)
     _concern_key(request, parts, caller, key_id)
     key, secret = await parts.keys.rotate(key_id, overlap_seconds=body.overlap_seconds, actor=caller.actor, project=caller.project)
     return json_answer(_new(key, secret), status=201, headers={"Cache-Control": "no-store"})
@@ -96,16 +95,6 @@ async def revoke_key(request: Request, parts: PartsOf, caller: Administrator, ke
 def _concern_key(request: Request, parts: Parts, caller: Caller, key_id: str) -> None:
     if caller.project is None:  # else it is about the caller's project, whether there is such a key or not
         concern(request, parts.keys.project_of(key_id))
-
-
-async def _body(request: Request, kind: Any, *, is_optional: bool = False) -> Any:
-    raw = await json_body(request)
-    try:
-        return msgspec.json.decode(raw or (b"{}" if is_optional else b""), type=kind)
-    except msgspec.ValidationError as error:
-        raise ForebayError("invalid_request", str(error), hint="See /keys in /docs.", status=422) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ForebayError("invalid_json", f"expected a JSON object, but: {error}", hint="See /keys in /docs.", status=400) from None
 
 
 def _documented(kind: Any) -> dict[str, Any]:

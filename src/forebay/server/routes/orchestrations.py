@@ -34,7 +34,9 @@ class PostedText(msgspec.Struct, forbid_unknown_fields=True):
 
 def router(parts: Parts) -> APIRouter:
     """The routes below `/api/orchestrators` and `/runtime/webhooks/durabletask`."""
-    return durable_router(parts.client, _KeyGuard(parts), body_limit_bytes=TEXT_LIMIT_BYTES)
+    (schema,), components = msgspec.json.schema_components([PostedText], ref_template="#/{name}")
+    posted = components[schema["$ref"].removeprefix("#/")]
+    return durable_router(parts.client, _KeyGuard(parts), body_limit_bytes=TEXT_LIMIT_BYTES, input_schema=posted)
 
 
 class _KeyGuard(Guard):
