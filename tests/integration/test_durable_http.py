@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Generator
+import subprocess
+import sys
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,14 +19,14 @@ import httpx
 import pytest
 from azure.durable_functions import DurableOrchestrationClient, OrchestrationRuntimeStatus
 from fastapi import FastAPI, HTTPException, Request
+from tests.integration.durable_works import Works
 from tests.integration.served_app import azure_bindings, served
 
-from forebay.durable import DurableEngine, ManagementUrls, OrchestrationContext, OrchestrationStatus, Registry, Task
+from forebay.durable import DurableEngine, ManagementUrls, OrchestrationStatus
 from forebay.durable.http import Access, Beginning, Guard, Need, durable_router
 from forebay.errors import ForebayError
 from forebay.values.correlation import Correlation
 
-Steps = Generator[Task[Any], Any, Any]
 SECRET = b"s" * 32
 BASE = "http://app.example:81/prefix"
 AZURE_PAYLOAD = {
@@ -39,52 +41,6 @@ AZURE_PAYLOAD = {
     "restartPostUri",
 }
 HUB = "/runtime/webhooks/durabletask"
-
-
-@dataclass(kw_only=True)
-class Works:
-    """Orchestrators, and what happens outside of them."""
-
-    registry: Registry = field(default_factory=Registry)
-    is_broken: bool = True
-
-    def __post_init__(self) -> None:
-        registry = self.registry
-
-        @registry.orchestrator
-        def echo(context: OrchestrationContext) -> Steps:
-            context.set_custom_status({"seen": context.get_input()})
-            return (yield context.call_activity("say", context.get_input()))
-
-        @registry.orchestrator
-        def wait(context: OrchestrationContext) -> Steps:
-            return (yield context.wait_for_external_event("go"))
-
-        @registry.orchestrator
-        def break_once(context: OrchestrationContext) -> Steps:
-            return (yield context.call_activity("break_while_broken", None))
-
-        @registry.orchestrator(version="1.0")
-        def versioned(context: OrchestrationContext) -> Steps:
-            yield context.call_activity("say", 1)
-            return "one"
-
-        def newer(context: OrchestrationContext) -> Steps:
-            yield context.call_activity("say", 2)
-            return "two"
-
-        newer.__name__ = "versioned"
-        registry.orchestrator(version="2.0")(newer)
-
-        @registry.activity
-        async def say(value: Any) -> Any:
-            return value
-
-        @registry.activity
-        async def break_while_broken(value: Any) -> str:
-            if self.is_broken:
-                raise ForebayError("broken", "it is broken")
-            return "mended"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -355,6 +311,7 @@ async def test_lists_are_filtered_and_come_in_pages(app: App):
 
     assert await listed("runtimeStatus=Completed,Failed") == ids
     assert await listed("runtimeStatus=Running,Pending") == ["wait-1"]
+    assert await listed("runtimeStatus=Pending") == []
     assert await listed("runtimeStatus=Canceled") == []
     assert await listed("instanceIdPrefix=echo-") == ids
     now = datetime.now(UTC)
@@ -540,3 +497,45 @@ async def test_each_url_works_as_it_is_returned(tmp_path: Path):
         app.works.is_broken = False
         assert (await http.post(failed["rewindPostUri"].format(text="mended"))).status_code == 202
         assert (await app.end(failed["id"])).output == "mended"
+
+
+# -- what the documentation says --------------------------------------------------------------------------------------
+
+
+async def test_the_application_of_the_documentation_works(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    page = (Path(__file__).parents[2] / "docs/durable-http.md").read_text(encoding="utf-8")
+    application, guard = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    commands = re.findall(r"^curl (?:-X (\w+) )?'?(\S+?)'?(?: --json '?(.*?)'?)?$", page, re.MULTILINE)
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(application, names)
+    exec(guard, names)
+    async with names["lifespan"](names["app"]), httpx.AsyncClient(transport=httpx.ASGITransport(app=names["app"])) as http:
+        for method, url, body in commands:
+            answer = await http.request(method or "GET", url, content=body, headers={"Content-Type": "application/json"})
+            assert answer.status_code == 202 if method else answer.status_code in (200, 202)
+        done = await names["engine"].client.wait_for_completion("first", 20)
+        assert done.output == ["Hello Ada!", "Hello Grace!"]
+        guarded = FastAPI()
+        guarded.include_router(durable_router(names["engine"].client, names["OneKey"]()))
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=guarded), base_url="http://a") as stranger:
+            assert (await stranger.get(f"{HUB}/instances")).status_code == 401
+            assert (await stranger.get(f"{HUB}/instances", headers={"X-Key": "the key"})).status_code == 200
+            assert (
+                await stranger.get(names["engine"].client.create_http_management_payload("first")["statusQueryGetUri"])
+            ).status_code == 200
+
+
+def test_the_description_of_an_application_has_every_route(tmp_path: Path):
+    app = FastAPI()
+    app.include_router(durable_router(DurableEngine(Works().registry, tmp_path / "jobs.db").client))
+    paths = app.openapi()["paths"]
+    assert len(paths) == 12
+    operations = [operation for path in paths.values() for operation in path.values()]
+    assert len({operation["operationId"] for operation in operations}) == len(operations) == 14
+    assert all(operation["description"] for operation in operations)
+
+
+def test_the_engine_alone_loads_no_web_framework():
+    program = "import sys, forebay.durable; print([each for each in ('fastapi', 'starlette', 'pydantic') if each in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "[]\n"

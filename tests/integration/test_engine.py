@@ -13,7 +13,7 @@ import pytest
 from tests.integration.durable_bench import Bench, open_engine, rows
 
 from forebay.database import Transaction
-from forebay.durable import ActivityFailed, DurableEngine, EngineLimits, OrchestrationContext, Registry, RetryOptions, Task
+from forebay.durable import ActivityFailed, Divergence, DurableEngine, EngineLimits, OrchestrationContext, Registry, RetryOptions, Task
 from forebay.durable.executor import record
 from forebay.durable.journal import Fact
 from forebay.durable.run import replay
@@ -843,8 +843,10 @@ def test_a_stop_lets_activities_end_and_the_next_engine_goes_on_from_there(works
 
     play(works, tmp_path, begin)
     assert rows(tmp_path / "test.db", "SELECT payload FROM history") == [("5",), ("10",)], "the second ended within the deadline"
-    status = play(works, tmp_path, lambda bench: bench.client.wait_for_completion("mine"))
+    told: list[Divergence] = []
+    status = play(works, tmp_path, lambda bench: bench.client.wait_for_completion("mine"), diverged=told.append)
     assert status.output == [[5, 10, 15], [True, True, False, False]]
+    assert [each.instance_id for each in told] == ["mine"], "what it returns depends on where it was cut short"
     assert works.calls == [5, 10, 15]
 
 

@@ -519,6 +519,25 @@ def test_every_event_is_heard_once_and_in_order_by_an_instance_that_begins_anew_
     assert stage.live(story, eternal) == list(range(40))
 
 
+def test_events_that_were_read_early_are_heard_one_a_round_by_an_instance_that_begins_anew_without_a_pause(stage: Stage) -> None:
+    def eternal(context: OrchestrationContext) -> Steps:
+        heard = context.get_input()
+        if not heard:
+            yield context.call_activity("rest", 10)
+        heard.append((yield context.wait_for_external_event("x")))
+        if len(heard) == 5:
+            return heard
+        context.continue_as_new(heard)
+
+    async def story(bench: Bench) -> Any:
+        await bench.client.start_new("eternal", "i", [])
+        for number in range(5):
+            await bench.client.raise_event("i", "x", number)
+        return (await bench.client.wait_for_completion("i", 100)).output
+
+    assert stage.live(story, eternal) == list(range(5))
+
+
 def test_events_of_several_names_are_carried_over_until_they_are_asked_for(stage: Stage) -> None:
     def phases(context: OrchestrationContext) -> Steps:
         round_number, heard = context.get_input()

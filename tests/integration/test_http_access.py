@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -40,6 +41,12 @@ KEYED = [
     ("POST", "/keys"),
     ("POST", "/keys/x/rotate"),
     ("DELETE", "/keys/x"),
+    *(("POST", f"{path}/orchestrators/x{more}") for path in ("/api", "/runtime/webhooks/durabletask") for more in ("", "/x")),
+    *((method, f"/runtime/webhooks/durabletask/instances{more}") for method in ("GET", "DELETE") for more in ("", "/x")),
+    *(
+        ("POST", f"/runtime/webhooks/durabletask/instances/x/{operation}")
+        for operation in ("raiseEvent/x", "terminate", "suspend", "resume", "rewind", "restart")
+    ),
 ]
 
 
@@ -47,10 +54,7 @@ async def test_every_route_with_data_needs_a_key(tmp_path: Path) -> None:
     async with http_api(tmp_path) as api:
         description = (await api.client.get("/openapi.json")).json()
         known = {
-            (
-                method.upper(),
-                path.replace("{document_id}", "x").replace("{key_id}", "x").replace("{container}", "incoming").replace("{name}", "x"),
-            )
+            (method.upper(), re.sub(r"\{\w+\}", "x", path.replace("{container}", "incoming")))
             for path, operations in description["paths"].items()
             for method in operations
         }

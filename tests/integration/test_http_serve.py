@@ -235,3 +235,10 @@ def test_a_download_can_be_left_early(tmp_path: Path) -> None:
             next(answer.iter_raw())
         assert client.get("/containers/archive/blobs/big").content == content
         assert server.stop() == 0
+
+
+def test_urls_of_instances_lead_to_the_port_that_was_free(tmp_path: Path):
+    with running(tmp_path) as server, server.client() as client:
+        started = client.post("/api/orchestrators/embeddings", json={"name": "a.md", "text": "water"})
+        assert started.headers["location"].startswith(f"{server.url}/runtime/webhooks/durabletask/instances/")
+        assert httpx.get(started.headers["location"], trust_env=False).status_code in (200, 202)

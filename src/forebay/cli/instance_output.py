@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
-from forebay.cli.output import bold, clipped, dim, duration_text, print_facts, print_steps, print_table, visible
+from forebay.cli.output import bold, clipped, duration_text, print_facts, print_steps, print_table, visible
 
 VALUE_COLUMNS = 200  # of an input, an output or an event's data; --json has all
 _COMMAND = "forebay instances"
@@ -29,7 +29,7 @@ def print_instances(found: list[dict[str, Any]]) -> None:
     print_table(("STATUS", "ORCHESTRATOR", "STARTED (UTC)", "ID", "WAITS FOR, OR FAILED OF"), rows)
 
 
-def print_instance(state: dict[str, Any]) -> None:
+def print_instance(state: dict[str, Any], *, has_timeline: bool = True) -> None:
     """An instance: facts, timeline, what it waits for, and what can be done next."""
     print(bold(visible(state["instanceId"])))
     facts = [
@@ -44,8 +44,9 @@ def print_instance(state: dict[str, Any]) -> None:
         ("output", _value(state["output"])),
     ]
     print_facts((name, visible(str(value))) for name, value in facts if value not in (None, ""))
-    print()
-    print_table(("WHEN (UTC)", "TOOK", "WHAT"), [_row(each, state) for each in state["historyEvents"] or []], right=(1,))
+    if has_timeline:
+        print()
+        print_table(("WHEN (UTC)", "TOOK", "WHAT"), [_row(each, state) for each in state["historyEvents"]], right=(1,))
     if state["waits"] is not None:
         print()
         print(f"Since {_time(state['waits']['since'])} it waits for:")
@@ -59,7 +60,7 @@ def print_instance(state: dict[str, Any]) -> None:
 
 def print_news(state: dict[str, Any], told: int) -> int:
     """Tell on standard error what has happened since `told` events; how many those are by now."""
-    events: list[dict[str, Any]] = state["historyEvents"] or []
+    events: list[dict[str, Any]] = state["historyEvents"]
     if len(events) < told:
         told = 0  # it has begun anew
     for event in events[told:]:
@@ -73,7 +74,7 @@ def _row(event: dict[str, Any], state: dict[str, Any]) -> tuple[str, str, str]:
     took = ""
     if begun is not None:
         took = _took(begun, event["Timestamp"])
-    elif event["EventType"] in ("ExecutionCompleted", "ExecutionTerminated") and state["historyEvents"]:
+    elif event["EventType"] in ("ExecutionCompleted", "ExecutionTerminated"):
         took = _took(state["historyEvents"][0]["Timestamp"], event["Timestamp"])
     return _time(event["Timestamp"]), took, visible(_what(event))
 

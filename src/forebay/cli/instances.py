@@ -47,7 +47,7 @@ def list_(
     as_json: AsJson = False,
     data_dir: DataDirectory = None,
 ) -> None:
-    """List instances, newest first, with what they wait for."""
+    """List instances, newest first, with what they wait for or have failed of."""
     given = {"runtimeStatus": status, "instanceIdPrefix": prefix, "project": project, "top": 1000 if everything else limit}
     wanted = {name: value for name, value in given.items() if value is not None}
     found, has_more = run(_list(settings_with(data_dir=data_dir), wanted, everything=everything))
@@ -67,10 +67,11 @@ def list_(
 def show(identity: Identity, as_json: AsJson = False, data_dir: DataDirectory = None) -> None:
     """Show an instance: what happened when, how long it took, and what it waits for."""
 
-    async def look(connection: Connection) -> dict[str, Any]:
-        return await _state(connection, identity)
-
-    _show(_with(data_dir, look), as_json=as_json)
+    state = _with(data_dir, lambda connection: _state(connection, identity))
+    if as_json:
+        print_json(state)
+    else:
+        print_instance(state)
 
 
 @instances.command()
@@ -273,15 +274,12 @@ def _change(
         _say(visible(said), f"forebay instances {'show' if state['runtimeStatus'] in ENDED else 'watch'} {identity}")
 
 
-def _show(state: dict[str, Any], *, as_json: bool) -> None:
+def _end(state: dict[str, Any], *, as_json: bool) -> None:
+    """Print what has been followed to its end: its timeline has been told."""
     if as_json:
         print_json(state)
     else:
-        print_instance(state)
-
-
-def _end(state: dict[str, Any], *, as_json: bool) -> None:
-    _show(state, as_json=as_json)
+        print_instance(state, has_timeline=False)
     if state["runtimeStatus"] != "Completed":
         raise typer.Exit(FAILED)
 

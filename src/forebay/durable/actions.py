@@ -3,53 +3,46 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from datetime import datetime
+
+import msgspec
 
 from forebay.durable.retries import RetryOptions
 from forebay.values.times import to_microseconds
 
 
-@dataclass(frozen=True, slots=True)
-class ActivityAction:
+class ActivityAction(msgspec.Struct, frozen=True, gc=False):
     """Run an activity."""
 
     task_id: int  # from 0, in the order of the yields, over activities, orchestrators and timers
     name: str
     input_json: bytes
+    input_hash: str  # tells a replay that the input has changed
     retry: RetryOptions
 
-    @property
-    def input_hash(self) -> str:
-        """Tells a replay that the input has changed."""
-        return input_hash(self.input_json)
 
-
-@dataclass(frozen=True, slots=True)
-class ChildAction:
+class ChildAction(msgspec.Struct, frozen=True, gc=False):
     """Run another orchestrator as an instance of its own."""
 
     task_id: int
     name: str
     input_json: bytes
+    input_hash: str
     retry: RetryOptions
     instance_id: str | None  # None: derived from the parent's
     version: str | None  # None: the newest
 
-    @property
-    def input_hash(self) -> str:
-        """Tells a replay that the input has changed."""
-        return input_hash(self.input_json)
 
-
-@dataclass(frozen=True, slots=True)
-class TimerAction:
+class TimerAction(msgspec.Struct, frozen=True, gc=False):
     """Tell when a moment has come."""
 
     task_id: int
     fire_at: datetime
 
-    name = ""
+    @property
+    def name(self) -> str:
+        """A timer has none."""
+        return ""
 
     @property
     def fire_at_us(self) -> int:
@@ -62,8 +55,7 @@ class TimerAction:
         return input_hash(b"%d" % self.fire_at_us)
 
 
-@dataclass(frozen=True, slots=True)
-class EventAction:
+class EventAction(msgspec.Struct, frozen=True, gc=False):
     """Tell of an external event. Nothing has to be done for it: events arrive, and the driver hands them out."""
 
     task_id: int  # -1: as in Azure's library, events are told apart by their names

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -19,22 +18,28 @@ class ActivityInfo:
     heartbeat: Callable[[], None]  # call it, from any thread: the time limit begins anew
 
 
-_current: ContextVar[ActivityInfo] = ContextVar("forebay_activity")
+_current: ContextVar[Callable[[], ActivityInfo]] = ContextVar("forebay_activity")
 
 
 def current_activity() -> ActivityInfo:
     """The activity that the caller runs in. Raises `RuntimeError` outside of one."""
     try:
-        return _current.get()
+        tell = _current.get()
     except LookupError:
         raise RuntimeError("current_activity() was called outside of an activity") from None
+    return tell()
 
 
-@contextmanager
-def running(info: ActivityInfo) -> Iterator[None]:
-    """The block is this try."""
-    token = _current.set(info)
-    try:
-        yield
-    finally:
-        _current.reset(token)
+class Running:
+    """A context manager: its block is the try that `tell` describes. Few activities ask, so it is described only then."""
+
+    __slots__ = ("_tell", "_token")
+
+    def __init__(self, tell: Callable[[], ActivityInfo]) -> None:
+        self._tell = tell
+
+    def __enter__(self) -> None:
+        self._token = _current.set(self._tell)
+
+    def __exit__(self, *error: object) -> None:
+        _current.reset(self._token)

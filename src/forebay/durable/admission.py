@@ -60,9 +60,6 @@ class Admission:
 
     def add(self, row: InstanceRow, *, is_new: bool) -> None:
         """An instance has been recorded, or found recorded; it comes to life at once if there is room and none is before it."""
-        if is_new and row.key <= self._seen_key:
-            self.wake(row.key)  # SQLite gives the key of a purged instance to a new one
-            return
         is_next = is_new and self._seen_key == self._newest_key == row.key - 1 and not self._is_admitting
         self._newest_key = max(self._newest_key, row.key)
         if is_next and not self._ready and self.moving_count < self._moving_limit and not self._mover.is_stopping:
@@ -104,9 +101,8 @@ class Admission:
     def settled(self, run: Run) -> None:
         """Nothing is to be done for a live instance right now."""
         key = run.row.key
-        timer = run.next_timer()
-        self._timers.set(key, None if timer is None or run.is_suspended else timer / 1e6)
-        self._rests.set(key, min((rest.due for rest in run.rests.values()), default=None))
+        if run.timers or run.rests or run.has_alarm:
+            self._set_alarms(run)
         if run.busy or run.transactional_count or run.is_advancing:
             self._waiting.pop(key, None)
         elif run.is_suspended:
@@ -127,6 +123,12 @@ class Admission:
         self._timers.set(key, None)
         self._rests.set(key, None)
         self.make_room()
+
+    def _set_alarms(self, run: Run) -> None:
+        timer = run.next_timer()
+        self._timers.set(run.row.key, None if timer is None or run.is_suspended else timer / 1e6)
+        self._rests.set(run.row.key, min((rest.due for rest in run.rests.values()), default=None))
+        run.has_alarm = bool(run.timers or run.rests)
 
     def make_room(self) -> None:
         """Admit what waits, if there is room."""

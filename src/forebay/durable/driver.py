@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from forebay.durable.actions import Action, ActivityAction, ChildAction, EventAction, TimerAction
+from forebay.durable.actions import Action, ActivityAction, ChildAction, EventAction, TimerAction, input_hash
 from forebay.durable.context import OrchestrationContext
 from forebay.durable.failures import ActivityFailed, Failure, NonDeterministicError, SubOrchestrationFailed, TaskFailed
 from forebay.durable.tasks import ActivityTask, ChildTask, EventTask, Leaf, Task, TimerTask
@@ -100,11 +100,14 @@ class Driver:
         self._go_on()
 
     def raise_event(self, name: str, value: Any, *, now: datetime) -> None:
-        """Hand an event to the newest task that waits for its name, or keep it for the next one that does.
+        """Hand an event to the newest task that waits for its name, or keep it for the next one that does, also across a new beginning.
 
         The newest, as Azure does: a loop that races an event against a timer leaves a wait behind in every round, and none of those
         may take an event away from the one in force.
         """
+        if self.outcome is not None and self.outcome.continued is not None:
+            self.outcome.continued.unread_events.append((name, value))
+            return
         self.context.current_utc_datetime = now
         readers = self._readers.get(name)
         if readers:
@@ -132,11 +135,6 @@ class Driver:
             what = "another moment" if isinstance(action, TimerAction) else "another input"
             message = f"the replayed code gives {recorded} (task {task_id}) {what} than the journal has"
             raise NonDeterministicError(message, recorded=recorded, scheduled=f"{recorded} with {what}")
-
-    @property
-    def begins_anew(self) -> bool:
-        """Whether the orchestrator has ended in order to begin anew."""
-        return self.outcome is not None and self.outcome.continued is not None
 
     def fail(self, error: BaseException) -> None:
         """Let the orchestrator end with a failure."""
@@ -225,9 +223,10 @@ class Driver:
 
 def _action_of(leaf: Leaf[Any], task_id: int) -> Action:
     if isinstance(leaf, ActivityTask):
-        return ActivityAction(task_id, leaf.name, leaf.input_json, leaf.retry)
+        return ActivityAction(task_id, leaf.name, leaf.input_json, input_hash(leaf.input_json), leaf.retry)
     if isinstance(leaf, ChildTask):
-        return ChildAction(task_id, leaf.name, leaf.input_json, leaf.retry, leaf.instance_id, leaf.version)
+        hash_ = input_hash(leaf.input_json)
+        return ChildAction(task_id, leaf.name, leaf.input_json, hash_, leaf.retry, leaf.instance_id, leaf.version)
     assert isinstance(leaf, TimerTask)
     return TimerAction(task_id, leaf.fire_at)
 

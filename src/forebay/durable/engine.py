@@ -176,7 +176,9 @@ class DurableEngine:
             # the instance is recorded all the same, and nobody else would notice it
             self.mover.spawn(self._catch_up())
             raise
-        if not is_new and (row.name != new.name or journal.from_json(row.input_json) != journal.from_json(new.input_json)):
+        # of one that has begun anew the first input is not known any more
+        has_other_input = row.incarnation == 0 and journal.from_json(row.input_json) != journal.from_json(new.input_json)
+        if not is_new and (row.name != new.name or has_other_input):
             raise ForebayError(
                 "instance_exists",
                 f"instance {new.id!r} exists already, with another orchestrator or input",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -13,7 +12,7 @@ import msgspec
 
 from forebay.database import Transaction, Writer
 from forebay.durable.actions import ActivityAction, CallAction
-from forebay.durable.activity import ActivityInfo, running
+from forebay.durable.activity import ActivityInfo, Running
 from forebay.durable.failures import Failure
 from forebay.durable.journal import Fact, FactKind, append_fact, to_json
 from forebay.durable.limits import limit_of
@@ -37,8 +36,7 @@ _LEFT_BEHIND = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Try:
+class Try(msgspec.Struct, frozen=True):
     """One try of an activity that the writer does not run."""
 
     activity: Activity
@@ -59,8 +57,7 @@ class Try:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Tried:
+class Tried(msgspec.Struct, frozen=True, gc=False):
     """How a try ended."""
 
     fact: Fact
@@ -233,13 +230,13 @@ class Executor:
 
     async def _in_loop(self, tried: Try, limit: TimeLimit) -> str:
         limit.begin()
-        with running(tried.info(limit.beat)):
+        with Running(lambda: tried.info(limit.beat)):
             result = await tried.activity.function(msgspec.json.decode(tried.action.input_json))
         return self.encode(result, f"the result of {tried.action.name}").decode()
 
     async def _in_thread(self, thread: ThreadPlace, tried: Try, limit: TimeLimit) -> str:
         def work() -> str:
-            with running(tried.info(limit.beat)):
+            with Running(lambda: tried.info(limit.beat)):
                 result = tried.activity.function(msgspec.json.decode(tried.action.input_json))
             return self.encode(result, f"the result of {tried.action.name}").decode()
 

@@ -38,8 +38,7 @@ def schema() -> list[Migration]:
     return [folder.joinpath(name).read_text() for name in ("journal.sql", "journal_2.sql", "journal_3.sql")]
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, gc=False):
     """One row of an instance's history."""
 
     kind: FactKind
@@ -64,8 +63,7 @@ class Fact:
 History = list[tuple[int, Fact]]  # with their sequence numbers
 
 
-@dataclass(frozen=True, slots=True)
-class Parent:
+class Parent(msgspec.Struct, frozen=True, gc=False):
     """The task of another instance that waits for this one."""
 
     key: int
@@ -74,8 +72,7 @@ class Parent:
     attempt: int  # from 1
 
 
-@dataclass(frozen=True, slots=True)
-class InstanceRow:
+class InstanceRow(msgspec.Struct, frozen=True, gc=False):
     """One row of `instances`."""
 
     key: int
@@ -328,10 +325,9 @@ def load_messages(connection: sqlite3.Connection, instance: int, *, after: int, 
     return [(row[0], Fact(*row[1:])) for row in found]
 
 
-def delete_messages(tx: Transaction, sequences: Sequence[int]) -> None:
-    """Forget messages that have been read."""
-    for sequence in sequences:
-        tx.execute("DELETE FROM messages WHERE sequence = ?", (sequence,))
+def delete_message(tx: Transaction, sequence: int) -> None:
+    """Forget a message that has been read."""
+    tx.execute("DELETE FROM messages WHERE sequence = ?", (sequence,))
 
 
 def _fields(fact: Fact) -> tuple[Any, ...]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+from msgspec.structs import replace
 
 from forebay.database import Database, Transaction
 from forebay.durable import journal
@@ -186,7 +188,8 @@ class Mover:
                     break
                 if run.has_mail:
                     await self._fetch(run)
-                self._wake_up(run)
+                if run.timers or run.rests:
+                    self._wake_up(run)
                 step = self._next_step(run)
                 run.pending = []
                 if step.is_worth_writing:
@@ -266,7 +269,7 @@ class Mover:
             rests = [each for each in run.rests.values() if self._executor.is_transactional(each.action.name)]
             if not step.calls and not rests and run.transactional_count == 0:
                 self._end(run, step)
-        else:
+        elif run.pending:
             step.calls = [(call, attempts) for call, attempts in run.pending if isinstance(call, ActivityAction)]
             step.children = [(call, self._child(run, call, tries)) for call, tries in run.pending if isinstance(call, ChildAction)]
         step.wait = self._wait(run, step)
@@ -281,12 +284,13 @@ class Mover:
         return step
 
     def _apply_inbox(self, run: Run) -> list[Incoming]:
-        """Hand what has come in to the orchestrator; events after a new beginning stay messages, for the next incarnation to read."""
+        """Hand what has come in to the orchestrator."""
         taken, run.inbox = run.inbox, []
-        applied = [self._apply(run, each) for each in taken if not (each.fact.kind == "event" and run.driver.begins_anew)]
-        # after a restart a try that has ended meanwhile may be about to be made again
-        ended = {each.fact.task_id for each in applied}
-        run.pending = [each for each in run.pending if each[0].task_id not in ended]
+        applied = [self._apply(run, each) for each in taken]
+        if run.pending:
+            # after a restart a try that has ended meanwhile may be about to be made again
+            ended = {each.fact.task_id for each in applied}
+            run.pending = [each for each in run.pending if each[0].task_id not in ended]
         return applied
 
     def _apply(self, run: Run, incoming: Incoming) -> Incoming:
@@ -358,12 +362,13 @@ class Mover:
     async def _write(self, run: Run, step: Step) -> None:
         """One unit; afterwards the sub-orchestrations that it has recorded are told of."""
         key = run.row.key
+        facts = [each.fact for each in step.incoming if not each.is_stale]
 
         def unit(tx: Transaction) -> list[tuple[InstanceRow, bool] | None]:
-            facts = [each.fact for each in step.incoming if not each.is_stale]
             record(tx, run, facts)
-            journal.delete_messages(tx, [each.message for each in step.incoming if each.message is not None])
             for each in step.incoming:
+                if each.message is not None:
+                    journal.delete_message(tx, each.message)
                 if each.call is not None:
                     self._put_away(tx, run, each)
             children = [self._record_child(tx, run, action, new) for action, new in step.children]

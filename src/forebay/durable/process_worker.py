@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from forebay.durable.activity import ActivityInfo, running
+from forebay.durable.activity import ActivityInfo, Running
 from forebay.durable.failures import Failure
 from forebay.durable.payloads import encode_payload
 from forebay.durable.process_protocol import Beat, Begun, Call, Done, Failed, FromProcess, Line, Ready, call_decoder
@@ -101,7 +101,7 @@ def _answer(call: Call, parent: Parent) -> Done | Failed:
         name=call.name, instance_id=call.instance_id, activity_id=call.activity_id, attempt=call.attempt, heartbeat=parent.beat
     )
     try:
-        with running(info):
+        with Running(lambda: info):
             result = _find(call)(msgspec.json.decode(call.input_json))
         return Done(encode_payload(result, f"the result of {call.name}", call.payload_limit_bytes))
     except BaseException as error:  # whatever it is, it is the activity's

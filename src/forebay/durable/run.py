@@ -6,6 +6,8 @@ import asyncio
 import heapq
 from dataclasses import dataclass, field
 
+import msgspec
+
 from forebay.durable.actions import CallAction, ChildAction, EventAction, TimerAction
 from forebay.durable.context import OrchestrationContext
 from forebay.durable.driver import Driver, OrchestratorFunction
@@ -33,8 +35,7 @@ class Attempts:
         self.last_failed_at = fact.at
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True, gc=False):
     """A fact that is not in the journal yet."""
 
     fact: Fact
@@ -76,6 +77,7 @@ class Run:
     attempts: dict[int, Attempts] = field(default_factory=dict)  # of calls with failed tries
     timers: list[tuple[int, int]] = field(default_factory=list)  # heap: microseconds since the epoch, task
     persisted_wait: tuple[int | None, str | None] = (READY, None)  # `wake_at` and `waits_for` as the journal has them
+    has_alarm: bool = False
     waits_since: int | None = None
     is_over: bool = False
 
@@ -89,11 +91,11 @@ class Run:
             self.attempts.setdefault(fact.task_id, Attempts()).add(fact)
             return
         self.last_at = max(self.last_at, fact.at)
-        if self.driver.outcome is not None:
-            return  # the orchestrator ended without waiting for this one
         now = from_microseconds(self.last_at)
         if fact.kind == "event":
             self.driver.raise_event(fact.name, from_json(fact.payload), now=now)
+        elif self.driver.outcome is not None:
+            return  # the orchestrator ended without waiting for this one
         elif fact.kind in FAILING:
             self.driver.settle(fact.task_id, now=now, failure=Failure.from_json(from_json(fact.payload)))
         else:

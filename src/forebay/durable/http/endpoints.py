@@ -63,10 +63,10 @@ class Endpoints:
     async def _open(self, request: Request, instance_id: str, code: str | None, need: Need) -> Opened:
         opened = None if code is None else await self._opened_by(code, instance_id)
         if opened is not None:
-            access, found = await self._guard.admit_by_code(request, need, opened), opened
+            access = await self._guard.admit_by_code(request, need, opened)
         else:
             access = await self._guard.admit(request, need)
-            found = await self._client.get_status(instance_id)
+        found = opened or await self._client.get_status(instance_id)
         if found is None or not access.covers(found):
             raise ForebayError(
                 "instance_not_found",

@@ -63,7 +63,7 @@ Statuses = Annotated[
     Query(
         alias="runtimeStatus",
         description=f"Only these, separated by commas: {', '.join(_STATUSES)}.",
-        pattern=rf"^({_STATUS})(,({_STATUS}))*$",
+        json_schema_extra={"pattern": rf"^({_STATUS})(,({_STATUS}))*$"},
     ),
 ]
 Prefix = Annotated[str | None, Query(alias="instanceIdPrefix", description="Only ids that begin with this.")]
@@ -85,10 +85,20 @@ def check_instance_id(instance_id: str) -> None:
 
 
 def journal_statuses(names: str | None) -> tuple[set[str] | None, list[RuntimeStatus] | None]:
-    """The runtime statuses that are asked for, and those that the journal has for them: there, pending instances are running."""
+    """The runtime statuses that are asked for, and those that the journal has for them: there, pending instances are running.
+
+    Raises `ForebayError` (`invalid_runtime_status`, 422).
+    """
     if names is None:
         return None, None
     wanted = set(names.split(","))
+    if not wanted <= set(_STATUSES):
+        raise ForebayError(
+            "invalid_runtime_status",
+            f"expected statuses out of {', '.join(_STATUSES)}, separated by commas, got {names[:200]!r}",
+            hint="Leave it out for all.",
+            status=422,
+        )
     known: list[RuntimeStatus] = [each for each in get_args(RuntimeStatus) if each in wanted or (each == "Running" and "Pending" in wanted)]
     return wanted, known
 
