@@ -15,20 +15,20 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
-#from tests.oracle.differences import DIFFERENCES, MISSING
+from tests.oracle.differences import DIFFERENCES, MISSING
 
-import forebay.durable
-from forebay.durable import EngineLimits
+from forebay.durable import DurableClient, EngineLimits
 from program import clean_environment, eventually
 
-PAGE = (Path(__file__).parents[2] / "docs/durable.md").read_text(encoding="utf-8")
+PAGE_PATH = Path(__file__).parents[2] / "docs/durable.md"
+PAGE = PAGE_PATH.read_text(encoding="utf-8")
 PORT = "8765"  # of the tutorial's server
 SERVER = " &"  # how a command ends that is to go on beside the next ones
 
 
 def section(title: str) -> str:
     """The text below a heading, up to the next one of its level."""
-    level = title.split(" ")[0]
+    level = title.split(" ", maxsplit=1)[0]
     return re.split(rf"^{level} ", PAGE.split(f"\n{title}\n", 1)[1], maxsplit=1, flags=re.MULTILINE)[0]
 
 
@@ -109,21 +109,48 @@ def _free_port() -> str:
         return str(listener.getsockname()[1])
 
 
-def test_the_tutorial_runs_as_a_reader_pastes_it(tmp_path: Path) -> None:
-    text = section("## Ten minutes").replace(PORT, _free_port())
-    files, commands = 0, 0
+def test_everything_on_the_page_runs_as_a_reader_pastes_it(tmp_path: Path) -> None:
+    commands = 0
     with shell(tmp_path) as reader:
-        for language, content in blocks(text):
+        for language, content in blocks(PAGE.replace(PORT, _free_port())):
             if language == "python":
                 name = re.match(r"# (\w+\.py)\n", content)
                 assert name is not None, content
                 (tmp_path / name.group(1)).write_text(content, encoding="utf-8")
-                files += 1
                 continue
-            assert language == "console"
+            assert language == "console", content
             for command, shown in dialogue(content):
                 seen = reader.type(command)
                 assert fits(shown, seen), f"$ {command}\n{seen}"
                 commands += 1
-    assert files >= 12
     assert commands >= 20
+
+
+def test_the_differences_in_orchestrators_are_those_that_are_tested() -> None:
+    assert table("### In orchestrators") == [[each.title, each.why] for each in DIFFERENCES]
+
+
+def test_the_names_that_are_not_there_are_those_that_are_tested() -> None:
+    assert table("### Not there") == [[f"`{name}`", why] for name, why in MISSING.items()]
+
+
+def test_every_limit_is_listed_with_its_default() -> None:
+    defaults = EngineLimits()
+    shown = {name.strip("`"): default for name, default, _ in table("### Limits")}
+    assert list(shown) == [each.name for each in fields(EngineLimits)]
+    for name, default in shown.items():
+        if name != "blocking_processes":  # as many as there are processors
+            assert float(default) == getattr(defaults, name), name
+
+
+def test_every_operation_of_the_client_has_a_place_on_the_page() -> None:
+    operations = [name for name in vars(DurableClient) if not name.startswith("_")]
+    assert [name for name in operations if not re.search(rf"\b{name}\b", PAGE)] == []
+
+
+@pytest.mark.parametrize("link", sorted(set(re.findall(r"\]\(([^)]+)\)", PAGE))))
+def test_every_link_leads_somewhere(link: str) -> None:
+    file, _, anchor = link.partition("#")
+    text = (PAGE_PATH.parent / file).read_text(encoding="utf-8") if file else PAGE
+    headings = [heading.lower().replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)]
+    assert not anchor or anchor in headings

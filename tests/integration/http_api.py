@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from forebay.app import open_forebay
+from forebay.app import Forebay, open_forebay
 from forebay.server.parts import Parts
 from forebay.settings import load_settings
 
@@ -26,6 +26,7 @@ class Api:
     asgi: FastAPI
     parts: Parts
     admin_key: str
+    program: Forebay
 
     @asynccontextmanager
     async def stranger(self, **headers: str) -> AsyncIterator[httpx.AsyncClient]:
@@ -54,4 +55,4 @@ async def http_api(data_dir: Path, **overrides: object) -> AsyncIterator[Api]:
         transport = httpx.ASGITransport(app=program.asgi)
         headers = {"X-API-Key": program.admin_key}
         async with httpx.AsyncClient(transport=transport, base_url=BASE_URL, headers=headers, timeout=60) as client:
-            yield Api(client=client, asgi=program.asgi, parts=program.parts, admin_key=program.admin_key)
+            yield Api(client=client, asgi=program.asgi, parts=program.parts, admin_key=program.admin_key, program=program)

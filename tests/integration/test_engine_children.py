@@ -185,12 +185,62 @@ def test_an_id_that_is_taken_fails_the_child_and_leaves_the_other_alone(stage: S
             return [error.code, (yield twin)]
 
     async def story(bench: Bench) -> Any:
-        await bench.run("echoing", "other", instance_id="other")
-        return (await bench.run("parent", instance_id="i", timeout_seconds=100)).output
+        await bench.client.start_new("listener", "other")
+        found = (await bench.run("parent", instance_id="i", timeout_seconds=100)).output
+        await bench.client.raise_event("other", "x", "undisturbed")
+        assert (await bench.client.wait_for_completion("other", 100)).output == "undisturbed"
+        return found
 
-    assert stage.live(story, parent, echoing) == ["instance_exists", "twin"]
-    assert sorted(stage.calls) == ["other", "twin"]
+    assert stage.live(story, parent, echoing, listener) == ["instance_exists", "twin"]
+    assert stage.calls == ["twin"]
     assert no_messages_left(stage)
+
+
+def test_an_id_whose_instance_has_ended_may_be_used_again(stage: Stage) -> None:
+    def parent(context: OrchestrationContext) -> Steps:
+        number = context.get_input()
+        told = yield context.call_sub_orchestrator("echoing", number, "the worker")
+        if number < 5:
+            context.continue_as_new(number + 1)
+        return told
+
+    async def story(bench: Bench) -> Any:
+        await bench.run("echoing", "before", instance_id="the worker")
+        found = [(await bench.run("parent", 0, timeout_seconds=100)).output for _ in range(2)]
+        status = await bench.client.get_status("the worker")
+        assert status is not None
+        return [*found, status.output]
+
+    assert stage.live(story, parent, echoing) == [5, 5, 5]
+    assert stage.calls == ["before", *range(6), *range(6)]
+    assert rows(stage.path, "SELECT count(*) FROM instances") == [(3,)]
+    assert rows(stage.path, "SELECT count(*) FROM history WHERE instance NOT IN (SELECT key FROM instances)") == [(0,)]
+
+
+def test_an_instance_is_never_taken_for_one_that_has_been_purged(stage: Stage) -> None:
+    """What an earlier instance has left behind, an alarm or a child on its way, finds nobody."""
+
+    def slow(context: OrchestrationContext) -> Steps:
+        yield context.call_activity("rest", 5)
+
+    def parent(context: OrchestrationContext) -> Steps:
+        yield context.task_any([context.call_sub_orchestrator("slow", None, "child"), context.wait_for_external_event("end")])
+
+    async def story(bench: Bench) -> Any:
+        await bench.run("echoing", 1, instance_id="first")
+        await bench.client.start_new("parent", "i")
+        await until_waiting(bench, "child", "activity")
+        await bench.client.raise_event("i", "end")
+        await bench.client.wait_for_completion("i", 100)
+        await bench.client.wait_for_completion("child", 100)
+        await bench.client.purge_instance_history("i")  # and its child with it
+        await bench.client.start_new("listener", "next")
+        await until_waiting(bench, "next", "event")
+        await bench.client.raise_event("next", "x", "mine")
+        return (await bench.client.wait_for_completion("next", 100)).output
+
+    assert stage.live(story, echoing, slow, parent, listener) == "mine"
+    assert rows(stage.path, "SELECT id, key FROM instances ORDER BY key") == [("first", 1), ("next", 4)]
 
 
 def test_children_of_every_round_have_ids_of_their_own(stage: Stage) -> None:

@@ -82,7 +82,7 @@ def test_what_has_an_open_dead_letter_stays_until_that_is_settled(tmp_path: Path
         await bench.run("one", "good", instance_id="good")
         await bench.clock.sleep(40 * DAY_SECONDS)
         assert (await retention.forget()).instances == 1
-        assert [each for each in ids(tmp_path)] == ["mine", "outer"], "the second for its sub-orchestration's"
+        assert ids(tmp_path) == ["mine", "outer"], "the second for its sub-orchestration's"
         await letters.purge([1, 2], by="me")
         assert (await retention.forget()).instances == 3
         assert (await retention.forget()).letters == 0
@@ -130,7 +130,8 @@ def test_a_hundred_thousand_are_forgotten_in_pieces_and_their_room_is_used_again
     def fill(tx: Transaction, prefix: str) -> None:
         at = tx.now_us
         tx.execute_many(
-            "INSERT INTO instances (id, name, status, input, lane, output, created_at, updated_at) VALUES (?, 'one', 'Completed', ?, '', '1', ?, ?)",
+            "INSERT INTO instances (id, name, status, input, lane, output, created_at, updated_at)"
+            " VALUES (?, 'one', 'Completed', ?, '', '1', ?, ?)",
             ((f"{prefix}-{number}", f'"{number:0100}"', at, at) for number in range(count)),
         )
         tx.execute("INSERT INTO history SELECT key, 0, 'completed', 0, 'echo', 'hash', 1, ?, ?, '1' FROM instances", (at, at))
@@ -156,15 +157,14 @@ def test_a_hundred_thousand_are_forgotten_in_pieces_and_their_room_is_used_again
 
             return await submit(run, bulk=bulk)
 
-        for prefix in ("first", "second", "third"):
+        for prefix in ("first", "second"):
             await bench.writer.submit(lambda tx, prefix=prefix: fill(tx, prefix))
-            await bench.clock.sleep(40 * DAY_SECONDS)
+            bench.clock.jump(40 * DAY_SECONDS)
             bench.writer.submit = timed  # type: ignore[method-assign]
             assert (await retention.forget()).instances == count
             bench.writer.submit = submit  # type: ignore[method-assign]
-            await bench.clock.sleep(40 * DAY_SECONDS)
+            bench.clock.jump(40 * DAY_SECONDS)
             await retention.forget()  # the transitions of the purge
-            bench.writer.submit = submit  # type: ignore[method-assign]
             ((pages,),) = rows(path, "PRAGMA page_count")
             sizes.append(pages)
 

@@ -88,6 +88,10 @@ class Ask:
         def rename(value: Any) -> Any:
             if isinstance(value, dict):
                 return {name: rename(each) for name, each in value.items()}
+            if isinstance(value, list):
+                return [rename(each) for each in value]
+            if type(value) is int:
+                return int(names.get(str(value), value))
             for old, new in names.items() if isinstance(value, str) else ():
                 value = value.replace(old, new)
             return value
@@ -155,6 +159,15 @@ def _instance(operation: str = "", *, params: dict[str, str] | None = None, **op
     return asks
 
 
+def _letters(url: str) -> Callable[[Project], list[Ask]]:
+    return lambda project: [
+        ask(url, json={"ids": [project.letter_id]}),
+        ask(url, json={"ids": [project.letter_id]}, params={"project": project.name}),
+        ask(url, json={"filter": {"code": project.word}}),
+        ask(url, json={"filter": {"code": project.word}, "dry_run": True}, params={"project": project.name}),
+    ]
+
+
 def _nothing(url: str, **options: Any) -> Callable[[Project], list[Ask]]:
     return lambda project: [ask(url, **options)]
 
@@ -210,6 +223,14 @@ ROUTES: dict[tuple[str, str], Callable[[Project], list[Ask]]] = {
     ("POST", f"{HUB}/instances/{{instance_id}}/resume"): _instance("/resume"),
     ("POST", f"{HUB}/instances/{{instance_id}}/rewind"): _instance("/rewind"),
     ("POST", f"{HUB}/instances/{{instance_id}}/restart"): _instance("/restart"),
+    ("GET", "/deadletters"): lambda project: [
+        *_in_project("/deadletters")(project),
+        *(ask("/deadletters", params={name: project.word, "status": "all"}) for name in ("name", "code", "orchestrator")),
+        ask("/deadletters", params={"cursor": encode_cursor(str(project.letter_id + 1))}),
+    ],
+    ("GET", "/deadletters/{letter_id}"): lambda project: _in_project(f"/deadletters/{project.letter_id}")(project),
+    ("POST", "/deadletters/replay"): _letters("/deadletters/replay"),
+    ("POST", "/deadletters/purge"): _letters("/deadletters/purge"),
     ("GET", "/check/index"): _nothing("/check/index"),
     ("POST", "/check/index/repair"): _nothing("/check/index/repair"),
     ("GET", "/check/history"): _nothing("/check/history"),
@@ -237,6 +258,7 @@ def shown(answer: httpx.Response) -> str:
 def nameless(project: Project) -> dict[str, str]:
     """Names and ids of a project, and such that nobody has, of the same form."""
     names = {identity: "0" * len(identity) for identity in (*project.document_ids, *project.key_ids)}
+    names[str(project.letter_id)] = "9999999999"
     return names | {project.word: NOBODY[: len(project.word)]} | ({} if project.word == project.name else {project.name: "no-project-15ch"})
 
 

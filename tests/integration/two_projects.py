@@ -10,6 +10,10 @@ from typing import Any
 import httpx
 from tests.integration.http_api import Api
 
+from forebay.database import Transaction
+from forebay.durable.dead_letters import put_away
+from forebay.durable.failures import Failure
+from forebay.durable.journal import InstanceRow
 from forebay.server.keys.key import SCOPES
 
 DEFAULT = "default-project"
@@ -26,13 +30,14 @@ class Project:
     key_ids: list[str] = field(default_factory=list)
     document_ids: list[str] = field(default_factory=list)
     instance_id: str = ""
+    letter_id: int = 0
     blobs: list[str] = field(default_factory=list)  # in `processed`
     timespan: str = ""  # until it was full: what is asked afterwards leaves traces with the names it asks for
 
     @property
     def secrets(self) -> set[str]:
         """What no answer to another project has."""
-        return {self.word, *self.key_ids, *self.document_ids, *self.blobs}
+        return {self.word, str(self.letter_id), *self.key_ids, *self.document_ids, *self.blobs}
 
     @asynccontextmanager
     async def caller(self, api: Api, scope: str) -> AsyncIterator[httpx.AsyncClient]:
@@ -50,6 +55,7 @@ async def fill(api: Api, project: Project) -> None:
     await _fill_files(api, project)
     await _fill_telemetry(api, project)
     await _orchestrate(api, project)
+    await _leave_dead_letter(api, project)
     await _ask(api, project)
     await _manage(api, project)
 
@@ -102,6 +108,31 @@ async def _orchestrate(api: Api, project: Project) -> None:
     async with project.caller(api, "write") as writer:
         done = await _json(writer.post(f"/api/orchestrators/embeddings/{project.instance_id}?timeout=30", json=posted))
     assert done == {"ok": True, "id": f"{word}-0.md"}
+
+
+async def _leave_dead_letter(api: Api, project: Project) -> None:
+    """Of an instance that is not there any more, so that nothing can come of it but what is asked for."""
+    word = project.word
+    gone = InstanceRow(
+        key=0,
+        id=f"{word}-gone",
+        name=word,
+        status="Failed",
+        input_json="1",
+        output_json=None,
+        created_at=1,
+        updated_at=2,
+        lane="",
+        correlation_id=f"{word}-letter",
+        project=project.name,
+    )
+    project.letter_id = 4_815_000_000 + project.count
+
+    def unit(tx: Transaction) -> None:
+        letter = put_away(tx, gone, Failure(code=word, message=word, retryable=False), 2, activity=(0, word, f'"{word}"'))
+        tx.execute("UPDATE dead_letters SET id = ? WHERE id = ?", (project.letter_id, letter))
+
+    await api.program.core.engine.database.writer.submit(unit)
 
 
 async def _ask(api: Api, project: Project) -> None:

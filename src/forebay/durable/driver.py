@@ -136,6 +136,11 @@ class Driver:
             message = f"the replayed code gives {recorded} (task {task_id}) {what} than the journal has"
             raise NonDeterministicError(message, recorded=recorded, scheduled=f"{recorded} with {what}")
 
+    @property
+    def begins_anew(self) -> bool:
+        """Whether the orchestrator has ended in order to begin anew."""
+        return self.outcome is not None and self.outcome.continued is not None
+
     def fail(self, error: BaseException) -> None:
         """Let the orchestrator end with a failure."""
         failure = error.failure if isinstance(error, TaskFailed) else Failure.of(error)

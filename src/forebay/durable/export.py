@@ -19,6 +19,8 @@ Line = TypeVar("Line")
 FORMAT = "forebay-instances"
 VERSION = 1
 
+_NONE = msgspec.Raw()  # of an instance that has not ended; left out
+
 
 class Header(msgspec.Struct, frozen=True):
     """The first line."""
@@ -50,7 +52,7 @@ class ExportedInstance(msgspec.Struct, frozen=True, omit_defaults=True):
     updated_at: int
     input: msgspec.Raw
     history: list[ExportedFact]
-    output: msgspec.Raw | None = None
+    output: msgspec.Raw = _NONE
     version: str | None = None
     incarnation: int = 0
     parent_id: str | None = None
@@ -96,7 +98,7 @@ def _exported(row: InstanceRow, history: History) -> ExportedInstance:
         created_at=row.created_at,
         updated_at=row.updated_at,
         input=_raw(row.input_json),
-        output=None if row.output_json is None else _raw(row.output_json),
+        output=_NONE if row.output_json is None else _raw(row.output_json),
         version=row.version,
         incarnation=row.incarnation,
         parent_id=row.parent_id,
@@ -125,7 +127,7 @@ def _row(found: ExportedInstance, key: int) -> tuple[InstanceRow, History]:
         name=found.name,
         status=found.status,
         input_json=_text(found.input),
-        output_json=None if found.output is None else _text(found.output),
+        output_json=_text(found.output) or None,
         created_at=found.created_at,
         updated_at=found.updated_at,
         lane="",

@@ -256,6 +256,12 @@ def tell_parent(tx: Transaction, row: InstanceRow) -> None:
     send_message(tx, parent.key, fact, parent.incarnation)
 
 
+def has_told_parent(tx: Transaction, parent: Parent) -> bool:
+    """Whether the end of what a task waits for lies there for its instance to read."""
+    query = "SELECT 1 FROM messages WHERE instance = ? AND incarnation = ? AND task_id = ? AND attempt = ?"
+    return tx.execute(query, (parent.key, parent.incarnation, parent.task_id, parent.attempt)).fetchone() is not None
+
+
 def count_failures(connection: sqlite3.Connection, instance: int) -> int:
     """How many tries of activities and sub-orchestrations of an instance have failed."""
     kinds = "('attempt_failed', 'failed', 'child_attempt_failed', 'child_failed')"
@@ -315,12 +321,12 @@ def send_message(tx: Transaction, instance: int, fact: Fact, incarnation: int | 
     )
 
 
-def load_messages(connection: sqlite3.Connection, instance: int, *, after: int, incarnation: int) -> list[tuple[int, Fact]]:
-    """What waits for an instance to read it, in order, with the numbers of the messages."""
+def load_messages(connection: sqlite3.Connection, instance: int, *, after: int, incarnation: int, limit: int) -> list[tuple[int, Fact]]:
+    """The next messages that wait for an instance, in order, with their numbers."""
     found = connection.execute(
         "SELECT sequence, kind, task_id, name, input_hash, attempt, scheduled_at, at, payload FROM messages"
-        " WHERE instance = ? AND sequence > ? AND (incarnation IS NULL OR incarnation = ?) ORDER BY sequence",
-        (instance, after, incarnation),
+        " WHERE instance = ? AND sequence > ? AND (incarnation IS NULL OR incarnation = ?) ORDER BY sequence LIMIT ?",
+        (instance, after, incarnation, limit),
     )
     return [(row[0], Fact(*row[1:])) for row in found]
 

@@ -27,6 +27,8 @@ from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.values.correlation import correlate
 
+MAIL_LIMIT = 64  # messages read at once: an instance that begins anew with each leaves the others unread
+
 log = logging.getLogger(__name__)
 
 
@@ -210,8 +212,9 @@ class Mover:
         run.has_mail = False
         key, after, incarnation = run.row.key, run.last_message, run.row.incarnation
         found = await self._database.readers.run(
-            lambda connection: journal.load_messages(connection, key, after=after, incarnation=incarnation)
+            lambda connection: journal.load_messages(connection, key, after=after, incarnation=incarnation, limit=MAIL_LIMIT)
         )
+        run.has_mail = run.has_mail or len(found) == MAIL_LIMIT
         for sequence, fact in found:
             run.last_message = sequence
             run.inbox.append(self._read_message(run, sequence, fact))
@@ -284,9 +287,9 @@ class Mover:
         return step
 
     def _apply_inbox(self, run: Run) -> list[Incoming]:
-        """Hand what has come in to the orchestrator."""
+        """Hand what has come in to the orchestrator; events after a new beginning stay messages, for the next incarnation to read."""
         taken, run.inbox = run.inbox, []
-        applied = [self._apply(run, each) for each in taken]
+        applied = [self._apply(run, each) for each in taken if not (each.fact.kind == "event" and run.driver.begins_anew)]
         if run.pending:
             # after a restart a try that has ended meanwhile may be about to be made again
             ended = {each.fact.task_id for each in applied}
@@ -419,7 +422,7 @@ class Mover:
         )
 
     def _record_child(self, tx: Transaction, run: Run, action: ChildAction, new: NewInstance) -> tuple[InstanceRow, bool] | None:
-        """The sub-orchestration, and whether it is new; None when it cannot be started: then a message tells of its failure."""
+        """The sub-orchestration, and whether it is new; None when it has ended or cannot be started: then a message tells of that."""
         assert new.parent is not None
         try:
             self._executor.refuse_too_large(action.input_json, f"the input of {action.name}")
@@ -436,6 +439,11 @@ class Mover:
             return None
         if is_new:
             self._transitions.record(tx, row, "Started", row.created_at)
+        if row.is_over:
+            # it was rewound on its own, and ended while nobody waited for it
+            if not journal.has_told_parent(tx, new.parent):
+                journal.tell_parent(tx, row)
+            return None
         return row, is_new
 
     def _record_end(self, tx: Transaction, run: Run, end: End) -> None:
