@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,8 +18,10 @@ from forebay.app import Adapters
 from forebay.app.adapters import real_adapters
 from forebay.cli.connection import Connection
 from forebay.cli.main import main
+from forebay.durable import OrchestrationContext
 from forebay.errors import ForebayError
 from forebay.settings import Settings
+from forebay.values.correlation import Correlation
 
 TEXT = "A forebay is the pool in front of a turbine. " * 10
 
@@ -215,3 +218,77 @@ def test_the_commands_say_what_there_is_and_what_to_do(
         status, _, err = forebay(*wrong)
         assert status == 2 and "expected" in err
     assert len(asked) == count, "nothing is asked of the server before it is clear what is meant"
+
+
+def _forebay(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
+    monkeypatch.setattr("sys.argv", ["forebay", *arguments])
+    try:
+        main()
+    except SystemExit as ended:
+        return int(ended.code or 0)
+    return 0
+
+
+async def test_recorded_orchestrations_are_replayed_against_the_code_of_the_program(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await api.upload("failed.md", TEXT)
+    mend(api)
+    await api.upload("good.md", TEXT)
+    await api.upload("skipped.bin", b"\x00\x01")
+
+    def check(*arguments: str) -> tuple[int, str, str]:
+        status = _forebay(monkeypatch, "check", *arguments)
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    status, out, _ = check("replay", str(tmp_path))  # the program has the directory, and goes on
+    assert status == 0 and "replay: ok (3 instances of" in out
+    export = tmp_path / "export.jsonl"
+    status, out, _ = check("export-replay", str(export), "--data-dir", str(tmp_path))
+    assert status == 0 and f"forebay check replay {export}" in out
+    status, _, err = check("export-replay", str(export), "--data-dir", str(tmp_path))
+    assert status == 1 and "does not exist yet" in err
+
+    for option in ((str(export),), ("--export", str(export)), ("--data-dir", str(tmp_path))):
+        status, out, _ = check("replay", *option, "--json")
+        assert (status, json.loads(out)) == (
+            0,
+            {"ok": True, "checked": {"instances": 3, "running": 0, "unregistered": 0}, "problems": []},
+        )
+    other = export.read_text(encoding="utf-8").replace('"name":"read_and_chunk"', '"name":"read"')
+    export.write_text(other, encoding="utf-8")
+    status, out, _ = check("replay", str(export))
+    assert status == 1 and "not ok" in out and "activity 'read_and_chunk'" in out and "activity 'read'" in out
+    problems = json.loads(check("replay", str(export), "--json")[1])["problems"]
+    assert len(problems) == 3
+    assert {(each["code"], each["recorded"], each["scheduled"]) for each in problems} == {
+        ("diverges", "activity 'read'", "activity 'read_and_chunk'")
+    }
+    for wrong in (["index", "somewhere"], ["export-replay"]):
+        status, _, err = check(*wrong)
+        assert status == 2 and "expected" in err
+    status, _, err = check("replay", str(tmp_path / "nothing"))
+    assert status == 1 and "nothing" in err
+
+
+async def test_a_divergence_is_told_to_the_project_of_the_instance(api: Api) -> None:
+    engine, code = api.program.core.engine, {"runs": 0}
+
+    @engine.registry.activity
+    async def either(value: str) -> None: ...
+
+    @engine.registry.orchestrator
+    def moody(context: OrchestrationContext) -> Any:
+        code["runs"] += 1
+        yield context.call_activity("either", str(code["runs"]))
+
+    correlation = Correlation(id="its-own", project="theirs")
+    await engine.client.wait_for_completion(await engine.client.start_new("moody", "mine", correlation=correlation))
+    query = "customEvents | where name == 'replay_diverged' | project operation_Id, tostring(customDimensions.recorded)"
+    async with asyncio.timeout(20):
+        while not (told := (await body(api.client.post("/query", json={"query": query, "project": "theirs"})))["tables"][0]["rows"]):
+            await asyncio.sleep(0.05)
+    assert told == [["its-own", "activity 'either'"]]
+    assert engine.divergence_count == 1
+    engine.divergence_count = 0  # it was meant

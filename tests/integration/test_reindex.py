@@ -153,6 +153,25 @@ async def test_a_reindex_goes_on_after_a_restart(tmp_path: Path) -> None:
             assert sorted(await found(api, "pool")) == sorted(TEXTS)
 
 
+async def test_a_reindex_that_was_terminated_counts_as_failed_and_begins_again(tmp_path: Path) -> None:
+    async with embedding_server() as server:
+        async with http_api(tmp_path) as api:
+            await fill(api)
+
+        async def never(request: Request) -> Reply:
+            await asyncio.Event().wait()
+            raise AssertionError
+
+        server.lasting_mood = never
+        async with http_api(tmp_path, **remote(server)) as api:
+            begun = (await api.client.post("/reindex")).json()
+            await until(lambda: state(api), lambda _: bool(server.requests))
+            await api.parts.client.terminate(begun["instance_id"], "not now")
+            assert (await state(api))["status"] == "failed"
+            server.lasting_mood = None
+            assert (await reindex(api))["status"] == "current"
+
+
 async def test_settings_that_go_back_leave_everything_as_it_was(tmp_path: Path) -> None:
     async with embedding_server() as server:
         async with http_api(tmp_path) as api:

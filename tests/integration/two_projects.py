@@ -126,7 +126,7 @@ async def _leave_dead_letter(api: Api, project: Project) -> None:
         correlation_id=f"{word}-letter",
         project=project.name,
     )
-    project.letter_id = 4_815_000_000 + project.count
+    project.letter_id = 4_815_000_000 + 1000 * project.count
 
     def unit(tx: Transaction) -> None:
         letter = put_away(tx, gone, Failure(code=word, message=word, retryable=False), 2, activity=(0, word, f'"{word}"'))

@@ -1,7 +1,7 @@
 """Orchestrators that survive: Durable-Functions-style orchestrations in one Python process, without a server."""
 
 from forebay.durable import journal
-from forebay.durable.activity import ActivityInfo, current_activity
+from forebay.durable.activity import ActivityInfo, OutgoingEvent, ResultWithEvents, current_activity
 from forebay.durable.check import ReplayReport, check_replay
 from forebay.durable.client import DurableClient
 from forebay.durable.context import OrchestrationContext
@@ -38,10 +38,12 @@ __all__ = [
     "ManagementUrls",
     "OrchestrationContext",
     "OrchestrationStatus",
+    "OutgoingEvent",
     "Registry",
     "Replay",
     "ReplayReport",
     "Replayer",
+    "ResultWithEvents",
     "Retention",
     "RetryOptions",
     "RoomState",

@@ -12,10 +12,11 @@ import msgspec
 
 from forebay.database import Transaction, Writer
 from forebay.durable.actions import ActivityAction, CallAction
-from forebay.durable.activity import ActivityInfo, Running
+from forebay.durable.activity import ActivityInfo, ResultWithEvents, Running
 from forebay.durable.failures import Failure
 from forebay.durable.journal import Fact, FactKind, append_fact, to_json
 from forebay.durable.limits import limit_of
+from forebay.durable.outgoing import Message, send_all
 from forebay.durable.payloads import encode_payload, refuse_too_large
 from forebay.durable.process_protocol import Call
 from forebay.durable.processes import ProcessPool
@@ -43,6 +44,7 @@ class Try(msgspec.Struct, frozen=True):
     run: Run
     action: ActivityAction
     attempt: int  # from 1
+    events: list[Message]  # that its result wants raised
 
     def info(self, heartbeat: Callable[[], None]) -> ActivityInfo:
         """What the activity may know of it."""
@@ -62,6 +64,8 @@ class Tried(msgspec.Struct, frozen=True, gc=False):
 
     fact: Fact
     is_recorded: bool = False  # the fact is in the journal already
+    events: tuple[Message, ...] = ()  # to be raised in the commit that records it
+    readers: tuple[int, ...] = ()  # instances for which that commit has raised events
 
 
 class Executor:
@@ -133,7 +137,8 @@ class Executor:
         try:
             if isinstance(activity, TransactionalActivity):
                 return await self._run_transactional(activity, run, action, attempt, scheduled_at)
-            payload = await self._call(Try(activity, run, action, attempt))
+            tried = Try(activity, run, action, attempt, [])
+            payload = await self._call(tried)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also a panic of an extension, which is no `Exception`
@@ -144,7 +149,7 @@ class Executor:
                 # a full disk is no failure of the activity: the instance waits until the database writes again
                 raise
             return self._failed(run, action, failure, attempt, scheduled_at)
-        return Tried(self._fact("completed", run, action, attempt, scheduled_at, payload))
+        return Tried(self._fact("completed", run, action, attempt, scheduled_at, payload), events=tuple(tried.events))
 
     def is_expired(self, scheduled_at: int | None) -> bool:
         """Whether a call was first scheduled too long ago to be tried again; None: it has not been tried yet."""
@@ -170,16 +175,26 @@ class Executor:
     ) -> Tried:
         """Its completion is recorded with its writes. One that failed left no trace, so its failure still has to be recorded."""
 
-        def unit(tx: Transaction) -> Fact:
+        def unit(tx: Transaction) -> Tried:
             # decoded for each try: a function may change what it was given
             result = activity.function(tx, self._input(action))
-            payload = self.encode(result, f"the result of {action.name}").decode()
+            events: list[Message] = []
+            payload = self._payload(action, result, events)
             fact = self._fact("completed", run, action, attempt, scheduled_at, payload)
             record(tx, run, [fact])
-            return fact
+            return Tried(fact, is_recorded=True, readers=tuple(send_all(tx, events)))
 
         with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):
-            return Tried(await self._writer.submit(unit), is_recorded=True)
+            return await self._writer.submit(unit)
+
+    def _payload(self, action: ActivityAction, result: Any, events: list[Message]) -> str:
+        """A result as JSON; the events that come with it are added to `events`."""
+        if isinstance(result, ResultWithEvents):
+            for event in result.events:
+                data = self.encode(event.data, f"the data of event {event.name!r} of {action.name}").decode()
+                events.append(Message(event.instance_id, event.name, data))
+            result = result.value
+        return self.encode(result, f"the result of {action.name}").decode()
 
     def _failed(self, run: Run, action: ActivityAction, failure: Failure, attempt: int, scheduled_at: int) -> Tried:
         at = max(run.last_at, self.now_us())
@@ -232,13 +247,13 @@ class Executor:
         limit.begin()
         with Running(lambda: tried.info(limit.beat)):
             result = await tried.activity.function(msgspec.json.decode(tried.action.input_json))
-        return self.encode(result, f"the result of {tried.action.name}").decode()
+        return self._payload(tried.action, result, tried.events)
 
     async def _in_thread(self, thread: ThreadPlace, tried: Try, limit: TimeLimit) -> str:
         def work() -> str:
             with Running(lambda: tried.info(limit.beat)):
                 result = tried.activity.function(msgspec.json.decode(tried.action.input_json))
-            return self.encode(result, f"the result of {tried.action.name}").decode()
+            return self._payload(tried.action, result, tried.events)
 
         limit.begin()
         return await thread.run(work)

@@ -18,6 +18,7 @@ from forebay.durable.dead_letters import put_away
 from forebay.durable.executor import Executor, record
 from forebay.durable.failures import Failure, NonDeterministicError
 from forebay.durable.journal import ATTEMPTING, End, Fact, History, InstanceRow, NewInstance, Parent
+from forebay.durable.outgoing import send_all
 from forebay.durable.registry import Registry
 from forebay.durable.removal import remove
 from forebay.durable.run import Attempts, Incoming, Pending, Rest, Run, child_id, expect, replay
@@ -158,8 +159,10 @@ class Mover:
             return
         if tried.is_recorded:
             run.apply(tried.fact)
+            for key in tried.readers:
+                self._hooks.message_sent(key)
         else:
-            run.inbox.append(Incoming(tried.fact))
+            run.inbox.append(Incoming(tried.fact, events=tried.events))
         if not run.is_advancing:
             await self._advance(run)
 
@@ -244,12 +247,15 @@ class Mover:
         if not incoming:
             return
 
-        def unit(tx: Transaction) -> None:
+        def unit(tx: Transaction) -> list[int]:
             for each in incoming:
                 journal.send_message(tx, run.row.key, each.fact, run.row.incarnation)
+            return [key for each in incoming for key in send_all(tx, each.events)]
 
-        await self._database.writer.submit(unit)
+        readers = await self._database.writer.submit(unit)
         run.has_mail = True
+        for reader in readers:
+            self._hooks.message_sent(reader)
 
     def _wake_up(self, run: Run) -> None:
         """Timers that have fired come in; calls whose wait between two tries is over are to be started."""
@@ -366,12 +372,15 @@ class Mover:
         """One unit; afterwards the sub-orchestrations that it has recorded are told of."""
         key = run.row.key
         facts = [each.fact for each in step.incoming if not each.is_stale]
+        readers: list[int] = []
 
         def unit(tx: Transaction) -> list[tuple[InstanceRow, bool] | None]:
             record(tx, run, facts)
             for each in step.incoming:
                 if each.message is not None:
                     journal.delete_message(tx, each.message)
+                if each.events:
+                    readers.extend(send_all(tx, each.events))
                 if each.call is not None:
                     self._put_away(tx, run, each)
             children = [self._record_child(tx, run, action, new) for action, new in step.children]
@@ -388,6 +397,8 @@ class Mover:
             return children
 
         children = await self._database.writer.submit(unit)
+        for reader in readers:
+            self._hooks.message_sent(reader)
         run.persisted_wait = step.wait
         if step.custom_status_json != run.row.custom_status_json:
             run.row = replace(run.row, custom_status_json=step.custom_status_json)

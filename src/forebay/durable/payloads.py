@@ -27,6 +27,6 @@ def refuse_too_large(encoded: bytes, what: str, limit_bytes: int) -> None:
         raise ForebayError(
             "payload_too_large",
             f"{what} has {len(encoded):,} bytes; payload_bytes allows {limit_bytes:,}",
-            hint="store the data and pass its key, or raise FOREBAY_PAYLOAD_LIMIT_KB",
+            hint="store the data and pass its key, or raise EngineLimits.payload_bytes (FOREBAY_PAYLOAD_LIMIT_KB)",
             status=413,
         )

@@ -13,6 +13,7 @@ from forebay.durable.context import OrchestrationContext
 from forebay.durable.driver import Driver, OrchestratorFunction
 from forebay.durable.failures import Failure, NonDeterministicError
 from forebay.durable.journal import ATTEMPTING, FAILING, READY, SETTLING, Fact, History, InstanceRow, from_json
+from forebay.durable.outgoing import Message
 from forebay.values.times import from_microseconds
 
 
@@ -43,6 +44,7 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     is_stale: bool = False  # nobody waits for it any more: only the message has to go
     call: CallAction | None = None  # what has failed for good
     first_failed_at: int | None = None
+    events: tuple[Message, ...] = ()  # to be raised with it
 
 
 @dataclass(frozen=True, slots=True)

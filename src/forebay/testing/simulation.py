@@ -165,7 +165,15 @@ class _Process:
             blocking=InlineBlocking(self.accidents),
         )
         settings = load_settings(
-            {}, {"data_dir": DATA, "watch": (FOLDER,), "embedder": "mock", "chunk_size": 200, "activity_attempts": ATTEMPT_COUNT}
+            {},
+            {
+                "data_dir": DATA,
+                "watch": (FOLDER,),
+                "embedder": "mock",
+                "chunk_size": 200,
+                "activity_attempts": ATTEMPT_COUNT,
+                "shadow_replay_ratio": 1.0,
+            },
         )
         try:
             blobs = DirectoryBlobStore(DATA / "containers", effects)
@@ -262,6 +270,7 @@ class _Process:
         for check in (core.index, core.history):
             problems += [f"{each['code']}: {each['message']}" for each in (await check())["problems"]]
         problems += await readers.run(_stored_problems)
+        problems += ["diverged: see the log"] * core.engine.divergence_count
         return Outcome(
             index=await readers.run(_stored_index),
             expected=_expected_index(self.world),
