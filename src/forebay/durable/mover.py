@@ -5,25 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec.structs import replace
 
 from forebay.database import Database, Transaction
 from forebay.durable import journal
-from forebay.durable.actions import ActivityAction, CallAction, ChildAction
-from forebay.durable.alarms import EARLY_SECONDS
-from forebay.durable.dead_letters import put_away
-from forebay.durable.executor import Executor, record
-from forebay.durable.failures import Failure, NonDeterministicError
-from forebay.durable.journal import ATTEMPTING, End, Fact, History, InstanceRow, NewInstance, Parent
+from forebay.durable.actions import ActivityAction
+from forebay.durable.executor import Executor
+from forebay.durable.failures import NonDeterministicError
+from forebay.durable.journal import History, InstanceRow
 from forebay.durable.outgoing import send_all
+from forebay.durable.recorder import Recorder
 from forebay.durable.registry import Registry
-from forebay.durable.removal import remove
-from forebay.durable.run import Attempts, Incoming, Pending, Rest, Run, child_id, expect, replay
+from forebay.durable.run import Attempts, Incoming, Pending, Run, replay
+from forebay.durable.steps import Planner, Step
 from forebay.durable.transitions import Transitions
-from forebay.durable.waits import NO_WAIT, persistent_wait
 from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.values.correlation import correlate
@@ -31,22 +29,6 @@ from forebay.values.correlation import correlate
 MAIL_LIMIT = 64  # messages read at once: an instance that begins anew with each leaves the others unread
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True, kw_only=True)
-class Step:
-    """What one write makes durable, and what follows from it."""
-
-    incoming: list[Incoming]
-    children: list[tuple[ChildAction, NewInstance]] = field(default_factory=list)
-    calls: list[Pending] = field(default_factory=list)
-    end: End | None = None
-    begun_at: int = 0  # when the instance begins anew, if it does
-    input_json: str | None = None  # and with what
-    unread: list[Fact] = field(default_factory=list)  # and the events that it begins with
-    custom_status_json: str | None = None
-    wait: tuple[int | None, str | None] = NO_WAIT
-    is_worth_writing: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,8 +52,8 @@ class Mover:
         self._registry = registry
         self._database = database
         self._executor = executor
-        self._effects = effects
-        self._transitions = transitions
+        self._planner = Planner(registry, executor, effects.clock)
+        self._recorder = Recorder(executor, transitions)
         self._hooks = hooks
         self.runs: dict[int, Run] = {}  # by the instance's key
         self.held: dict[str, str] = {}  # why an instance cannot move, by its id
@@ -91,7 +73,7 @@ class Mover:
             self._hold(row.id, str(error))
             return
         run.has_mail = not is_new
-        self._rest_where_due(run)
+        self._planner.rest_where_due(run)
         self.runs[row.key] = run
         self.move(run)
 
@@ -100,7 +82,7 @@ class Mover:
         if run.is_advancing or run.is_over:
             return
         is_plain = not (run.has_mail or run.inbox or run.rests or run.is_suspended or run.next_timer() is not None)
-        step = self._next_step(run) if is_plain else None
+        step = self._planner.next_step(run, is_held=run.row.id in self.held) if is_plain else None
         if step is not None and not step.is_worth_writing:
             run.pending = []
             self._start_calls(run, step.calls)  # nothing to record: no task is needed
@@ -166,19 +148,6 @@ class Mover:
         if not run.is_advancing:
             await self._advance(run)
 
-    def _rest_where_due(self, run: Run) -> None:
-        """Go on with the waits between two tries that a restart has cut short."""
-        pending, run.pending = run.pending, []
-        for action, attempts in pending:
-            if attempts.last_failed_at is None:
-                run.pending.append((action, attempts))
-            else:
-                self._rest(run, action, attempts)
-
-    def _rest(self, run: Run, action: CallAction, attempts: Attempts) -> None:
-        due = self._effects.clock.monotonic() + self._executor.rest_seconds(action, attempts)
-        run.rests[action.task_id] = Rest(action, attempts, due)
-
     # -- steps ----------------------------------------------------------------------------------------------------
 
     async def _advance(self, run: Run) -> None:
@@ -194,8 +163,8 @@ class Mover:
                 if run.has_mail:
                     await self._fetch(run)
                 if run.timers or run.rests:
-                    self._wake_up(run)
-                step = self._next_step(run)
+                    self._planner.wake_up(run)
+                step = self._planner.next_step(run, is_held=run.row.id in self.held)
                 run.pending = []
                 if step.is_worth_writing:
                     await self._write(run, step)
@@ -220,25 +189,7 @@ class Mover:
         run.has_mail = run.has_mail or len(found) == MAIL_LIMIT
         for sequence, fact in found:
             run.last_message = sequence
-            run.inbox.append(self._read_message(run, sequence, fact))
-
-    def _read_message(self, run: Run, sequence: int, fact: Fact) -> Incoming:
-        """A failed sub-orchestration may be run again; one that has begun anew has forgotten what it was called with."""
-        action = run.driver.action(fact.task_id)
-        if not isinstance(action, ChildAction):
-            return Incoming(fact, sequence)
-        if not fact.input_hash:
-            fact = replace(fact, input_hash=action.input_hash)
-        if fact.kind == "child_failed":
-            before = run.attempts.get(fact.task_id)
-            if before is not None and before.first_scheduled_at is not None:
-                fact = replace(fact, scheduled_at=before.first_scheduled_at)
-            failure = Failure.from_json(journal.from_json(fact.payload))
-            elapsed_seconds = (fact.at - fact.scheduled_at) / 1e6
-            delay_seconds = action.retry.delay_seconds(fact.attempt, elapsed_seconds)
-            if failure.retryable and delay_seconds is not None and not self._executor.is_expired(fact.scheduled_at):
-                fact = replace(fact, kind="child_attempt_failed")
-        return Incoming(fact, sequence)
+            run.inbox.append(self._planner.read_message(run, sequence, fact))
 
     async def _keep_for_later(self, run: Run) -> None:
         """What ends while the instance is suspended is durable, and is handed to it when it goes on."""
@@ -257,218 +208,16 @@ class Mover:
         for reader in readers:
             self._hooks.message_sent(reader)
 
-    def _wake_up(self, run: Run) -> None:
-        """Timers that have fired come in; calls whose wait between two tries is over are to be started."""
-        now_us, now = self._executor.now_us(), self._effects.clock.monotonic() + EARLY_SECONDS
-        for timer in run.due_timers(now_us + int(EARLY_SECONDS * 1e6)):
-            at = max(run.last_at, now_us, timer.fire_at_us)
-            fact = Fact("timer_fired", timer.task_id, timer.name, timer.input_hash, 1, timer.fire_at_us, at, "null")
-            run.inbox.append(Incoming(fact))
-        for rest in [each for each in run.rests.values() if each.due <= now]:
-            del run.rests[rest.action.task_id]
-            run.pending.append((rest.action, rest.attempts))
-
-    def _next_step(self, run: Run) -> Step:
-        incoming = self._apply_inbox(run) if run.transactional_count == 0 else []
-        run.take_actions()
-        step = Step(incoming=incoming, custom_status_json=self._custom_status(run))
-        if run.driver.outcome is not None:
-            # whether or not the orchestrator waited for them, their effects happen before the instance ends
-            step.calls = [(call, tries) for call, tries in run.pending if self._executor.is_transactional(call.name)]
-            rests = [each for each in run.rests.values() if self._executor.is_transactional(each.action.name)]
-            if not step.calls and not rests and run.transactional_count == 0:
-                self._end(run, step)
-        elif run.pending:
-            step.calls = [(call, attempts) for call, attempts in run.pending if isinstance(call, ActivityAction)]
-            step.children = [(call, self._child(run, call, tries)) for call, tries in run.pending if isinstance(call, ChildAction)]
-        step.wait = self._wait(run, step)
-        step.is_worth_writing = bool(
-            incoming
-            or step.children
-            or step.end
-            or step.input_json is not None
-            or step.custom_status_json != run.row.custom_status_json
-            or step.wait != run.persisted_wait
-        )
-        return step
-
-    def _apply_inbox(self, run: Run) -> list[Incoming]:
-        """Hand what has come in to the orchestrator; events after a new beginning stay messages, for the next incarnation to read."""
-        taken, run.inbox = run.inbox, []
-        applied = [self._apply(run, each) for each in taken if not (each.fact.kind == "event" and run.driver.begins_anew)]
-        if run.pending:
-            # after a restart a try that has ended meanwhile may be about to be made again
-            ended = {each.fact.task_id for each in applied}
-            run.pending = [each for each in run.pending if each[0].task_id not in ended]
-        return applied
-
-    def _apply(self, run: Run, incoming: Incoming) -> Incoming:
-        fact = incoming.fact
-        action = run.driver.action(fact.task_id)
-        if incoming.message is not None and fact.kind != "event":
-            if action is None:
-                return replace(incoming, is_stale=True)
-            expect(run, fact)
-        before = run.attempts.get(fact.task_id)
-        run.apply(fact)
-        if fact.kind in ATTEMPTING and isinstance(action, ActivityAction | ChildAction):
-            self._rest(run, action, run.attempts[fact.task_id])
-        if fact.kind == "failed" and isinstance(action, ActivityAction):
-            return replace(incoming, call=action, first_failed_at=before.first_failed_at if before else fact.at)
-        return incoming
-
-    def _end(self, run: Run, step: Step) -> None:
-        outcome = run.driver.outcome
-        assert outcome is not None
-        at = max(run.last_at, self._executor.now_us())
-        failure = outcome.failure
-        try:
-            if outcome.continued is not None:
-                self._executor.refuse_too_large(outcome.continued.input_json.encode(), f"the next input of instance {run.row.id}")
-                step.input_json, step.begun_at = outcome.continued.input_json, at
-                step.unread = [
-                    Fact("event", -1, name, "", 1, at, at, journal.to_json(value)) for name, value in outcome.continued.unread_events
-                ]
-                return
-            if failure is None:
-                output = self._executor.encode(outcome.output, f"the output of instance {run.row.id}").decode()
-                step.end = ("Completed", output, at)
-                return
-        except ForebayError as error:
-            failure = Failure.of(error)
-        step.end = ("Failed", journal.to_json(failure.to_json()), at)
-
-    def _custom_status(self, run: Run) -> str | None:
-        """What the orchestrator shows of itself, or showed before it began anew; it fails of what cannot be shown."""
-        status = run.driver.context.custom_status
-        if status is None:
-            return run.row.custom_status_json
-        try:
-            return self._executor.encode(status, f"the custom status of instance {run.row.id}").decode()
-        except ForebayError as error:
-            run.driver.fail(error)
-            return run.row.custom_status_json
-
-    def _wait(self, run: Run, step: Step) -> tuple[int | None, str | None]:
-        is_moving = (
-            step.calls
-            or step.end
-            or step.input_json
-            or run.busy
-            or run.rests
-            or run.inbox
-            or run.has_mail
-            or run.transactional_count
-            or run.driver.outcome
-        )
-        if is_moving or run.row.id in self.held:
-            run.waits_since = None
-            return NO_WAIT
-        if run.waits_since is None or step.incoming:
-            run.waits_since = max(run.last_at, self._executor.now_us())
-        return persistent_wait(run, run.waits_since)
-
     async def _write(self, run: Run, step: Step) -> None:
-        """One unit; afterwards the sub-orchestrations that it has recorded are told of."""
-        key = run.row.key
-        facts = [each.fact for each in step.incoming if not each.is_stale]
-        readers: list[int] = []
-
-        def unit(tx: Transaction) -> list[tuple[InstanceRow, bool] | None]:
-            record(tx, run, facts)
-            for each in step.incoming:
-                if each.message is not None:
-                    journal.delete_message(tx, each.message)
-                if each.events:
-                    readers.extend(send_all(tx, each.events))
-                if each.call is not None:
-                    self._put_away(tx, run, each)
-            children = [self._record_child(tx, run, action, new) for action, new in step.children]
-            if step.custom_status_json != run.row.custom_status_json:
-                journal.set_custom_status(tx, key, step.custom_status_json)
-            if step.end is not None:
-                self._record_end(tx, run, step.end)
-            elif step.input_json is not None:
-                journal.begin_anew(tx, run.row, step.input_json, step.unread, step.begun_at)
-                begun = replace(run.row, input_json=step.input_json, created_at=step.begun_at)
-                self._transitions.record(tx, begun, "ContinuedAsNew", step.begun_at)
-            elif step.wait != run.persisted_wait:
-                journal.set_wait(tx, key, *step.wait)
-            return children
-
-        children = await self._database.writer.submit(unit)
-        for reader in readers:
-            self._hooks.message_sent(reader)
+        """Make a step durable; afterwards the instances that it concerns are told."""
+        recorded = await self._database.writer.submit(lambda tx: self._recorder.record(tx, run, step))
         run.persisted_wait = step.wait
         if step.custom_status_json != run.row.custom_status_json:
             run.row = replace(run.row, custom_status_json=step.custom_status_json)
-        for child in children:
-            if child is None:
-                run.has_mail = True
-            else:
-                self._hooks.started(*child)
-
-    def _put_away(self, tx: Transaction, run: Run, incoming: Incoming) -> None:
-        """Keep an activity that has failed for good; a failed sub-orchestration has kept what failed in it."""
-        fact, call = incoming.fact, incoming.call
-        assert call is not None
-        failure = Failure.from_json(journal.from_json(fact.payload))
-        if self._executor.is_expected(call.name, failure.code):
-            return
-        activity = (fact.task_id, fact.name, call.input_json.decode())
-        letter = put_away(tx, run.row, failure, fact.at, activity=activity, attempts=fact.attempt, first_failed_at=incoming.first_failed_at)
-        self._transitions.record_letter(tx, letter, "DeadLettered")
-
-    def _child(self, run: Run, action: ChildAction, attempts: Attempts) -> NewInstance:
-        attempt = attempts.failed_count + 1
-        versions = self._registry.versions(action.name)
-        return NewInstance(
-            id=child_id(run, action, attempt),
-            name=action.name,
-            input_json=action.input_json.decode(),
-            version=action.version if action.version is not None or not versions else versions[-1],
-            lane=run.row.lane,
-            correlation=run.row.correlation,
-            parent=Parent(run.row.key, run.row.incarnation, action.task_id, attempt),
-        )
-
-    def _record_child(self, tx: Transaction, run: Run, action: ChildAction, new: NewInstance) -> tuple[InstanceRow, bool] | None:
-        """The sub-orchestration, and whether it is new; None when it has ended or cannot be started: then a message tells of that."""
-        assert new.parent is not None
-        try:
-            self._executor.refuse_too_large(action.input_json, f"the input of {action.name}")
-            row, is_new = journal.insert_instance(tx, new)
-            if row.parent != new.parent and row.is_over:  # an id that has been chosen may be used again, as in Azure
-                remove(tx, row, self._transitions)
-                row, is_new = journal.insert_instance(tx, new)
-            if row.parent != new.parent:
-                raise ForebayError("instance_exists", f"instance {row.id!r} exists already", hint="choose another instance id", status=409)
-        except ForebayError as error:
-            at, failure = max(run.last_at, tx.now_us), journal.to_json(Failure.of(error).to_json())
-            fact = Fact("child_failed", action.task_id, action.name, action.input_hash, new.parent.attempt, at, at, failure)
-            journal.send_message(tx, run.row.key, fact, run.row.incarnation)
-            return None
-        if is_new:
-            self._transitions.record(tx, row, "Started", row.created_at)
-        if row.is_over:
-            # it was rewound on its own, and ended while nobody waited for it
-            if not journal.has_told_parent(tx, new.parent):
-                journal.tell_parent(tx, row)
-            return None
-        return row, is_new
-
-    def _record_end(self, tx: Transaction, run: Run, end: End) -> None:
-        """The end of an instance, and the message of it to the one that waits for it."""
-        if not journal.end_instance(tx, run.row.key, end):
-            raise ForebayError("instance_reloaded", f"instance {run.row.id} has ended already", retryable=True)
-        ended = replace(run.row, status=end[0], output_json=end[1], updated_at=end[2])
-        failure = Failure.from_json(journal.from_json(end[1])) if end[0] == "Failed" else None
-        outcome = run.driver.outcome
-        if failure is not None and (outcome is None or outcome.cause is None):
-            self._transitions.record_letter(tx, put_away(tx, ended, failure, end[2], activity=None), "DeadLettered")
-        journal.tell_parent(tx, ended)
-        data = {"output_bytes": len(end[1].encode()), "failed_attempts": journal.count_failures(tx.connection, run.row.key)}
-        self._transitions.record(tx, ended, end[0], end[2], data | ({"failure_code": failure.code} if failure else {}))  # type: ignore[arg-type]
+        for reader in recorded.readers:
+            self._hooks.message_sent(reader)
+        for row, is_new in recorded.children:
+            self._hooks.started(row, is_new)
 
     def _act_on(self, run: Run, step: Step) -> bool:
         """What follows from a step that is durable; False when the run is over."""
