@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from forebay.durable import DurableEngine, EngineLimits, OrchestrationContext, Registry, Task
-from forebay.durable.journal import schema
+from forebay.durable.journal.journal import schema
 
 GROUP_LIMIT_WRITES = 500
 registry = Registry()

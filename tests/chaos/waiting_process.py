@@ -18,7 +18,7 @@ from typing import Any
 from forebay.database import Transaction, open_database
 from forebay.durable import DurableEngine, EngineLimits, OrchestrationContext, Registry, RetryOptions, Task
 from forebay.durable.failures import SubOrchestrationFailed
-from forebay.durable.journal import schema
+from forebay.durable.journal.journal import schema
 from forebay.effects import SystemClock
 from forebay.errors import ForebayError
 

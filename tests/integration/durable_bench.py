@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from forebay.database import Migration
 from forebay.durable import DurableEngine, EngineLimits, OrchestrationStatus, Registry
-from forebay.durable.journal import schema
+from forebay.durable.journal.journal import schema
 from forebay.effects import Effects, real_effects
 from forebay.testing.inline import Delay, Hook, InlineWriter, crash_database, ignore_commit, open_inline_database
 from forebay.testing.virtual_loop import SeededRandomness, VirtualClock

@@ -13,7 +13,7 @@ from typing import Any
 
 from forebay.database import Transaction, open_database
 from forebay.durable import ActivityFailed, DurableEngine, OrchestrationContext, Registry, RetryOptions, Task
-from forebay.durable.journal import schema
+from forebay.durable.journal.journal import schema
 from forebay.effects import SystemClock
 from forebay.errors import ForebayError
 

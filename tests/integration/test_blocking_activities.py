@@ -28,8 +28,8 @@ from forebay.durable import (
     Task,
     current_activity,
 )
-from forebay.durable.process_protocol import Call
-from forebay.durable.processes import ProcessPool
+from forebay.durable.activities.process_protocol import Call
+from forebay.durable.activities.processes import ProcessPool
 from forebay.effects import SystemClock
 from forebay.errors import ForebayError
 from forebay.values.correlation import Correlation, current_correlation
@@ -99,7 +99,7 @@ def workers() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         try:
-            if "forebay.durable.process_worker" in child.cmdline():
+            if "forebay.durable.activities.process_worker" in child.cmdline():
                 found.append(child)
         except psutil.Error:
             continue

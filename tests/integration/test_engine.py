@@ -14,9 +14,9 @@ from tests.integration.durable_bench import Bench, open_engine, rows
 
 from forebay.database import Transaction
 from forebay.durable import ActivityFailed, Divergence, DurableEngine, EngineLimits, OrchestrationContext, Registry, RetryOptions, Task
-from forebay.durable.executor import record
-from forebay.durable.journal import Fact
-from forebay.durable.run import replay
+from forebay.durable.activities.executor import record
+from forebay.durable.instances.run import replay
+from forebay.durable.journal.journal import Fact
 from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import run_virtual
 

@@ -12,7 +12,7 @@ from tests.integration.durable_bench import Bench, rows
 from tests.integration.waiting_stage import SETTINGS, Setting, Stage, Steps, until_waiting
 
 from forebay.durable import ActivityFailed, DeadLetters, OrchestrationContext, RetryOptions
-from forebay.durable.operations import InstanceFilter
+from forebay.durable.instances.operations import InstanceFilter
 from forebay.errors import ForebayError
 
 TWICE = RetryOptions(1000, 2)

@@ -18,8 +18,8 @@ from tests.integration.durable_bench import Bench, rows, run_until_crash
 
 from forebay.database import Transaction
 from forebay.durable import ActivityFailed, EngineLimits, OrchestrationContext, OrchestrationStatus, Registry, RetryOptions, Task
-from forebay.durable.journal import from_json, load_history, load_instance
-from forebay.durable.run import replay
+from forebay.durable.instances.run import replay
+from forebay.durable.journal.journal import from_json, load_history, load_instance
 from forebay.errors import ForebayError
 from forebay.testing.inline import Hook, SimulatedCrash, ignore_commit
 from forebay.testing.virtual_loop import SeededRandomness, VirtualClock, run_virtual

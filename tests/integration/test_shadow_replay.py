@@ -14,8 +14,8 @@ import pytest
 from tests.integration.durable_bench import Bench, open_engine, rows
 
 from forebay.durable import Divergence, OrchestrationContext, Registry, ReplayReport, RetryOptions, Task, check_replay
-from forebay.durable.check import recorded_instances
-from forebay.durable.export import write_export
+from forebay.durable.checks.check import recorded_instances
+from forebay.durable.checks.export import write_export
 from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import run_virtual
 

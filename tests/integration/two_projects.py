@@ -11,9 +11,9 @@ import httpx
 from tests.integration.http_api import Api
 
 from forebay.database import Transaction
-from forebay.durable.dead_letters import put_away
 from forebay.durable.failures import Failure
-from forebay.durable.journal import InstanceRow
+from forebay.durable.journal.dead_letters import put_away
+from forebay.durable.journal.journal import InstanceRow
 from forebay.server.keys.key import SCOPES
 
 DEFAULT = "default-project"

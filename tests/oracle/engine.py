@@ -16,8 +16,8 @@ from tests.oracle.world import BROKEN, START, START_US, World
 
 from forebay.database import Migration
 from forebay.durable import DurableClient, DurableEngine, OrchestrationContext, Registry
-from forebay.durable.journal import History, InstanceRow, from_json, load_history, load_instance, schema
-from forebay.durable.run import expect, replay
+from forebay.durable.instances.run import expect, replay
+from forebay.durable.journal.journal import History, InstanceRow, from_json, load_history, load_instance, schema
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
 from forebay.testing.inline import Hook, InlineWriter, SimulatedCrash, crash_database, open_inline_database

@@ -12,10 +12,10 @@ import msgspec
 from tests.oracle.library import ACTIVITY, ACTIVITY_WITH_RETRY, CHILD, CHILD_WITH_RETRY, TIMER, LibraryHost
 from tests.oracle.world import BROKEN, START_US, World
 
-from forebay.durable.actions import Action, ActivityAction, ChildAction, EventAction, TimerAction
-from forebay.durable.context import OrchestrationContext
-from forebay.durable.driver import Driver
 from forebay.durable.failures import Failure
+from forebay.durable.orchestration.actions import Action, ActivityAction, ChildAction, EventAction, TimerAction
+from forebay.durable.orchestration.context import OrchestrationContext
+from forebay.durable.orchestration.driver import Driver
 from forebay.values.times import from_microseconds, to_microseconds
 
 INSTANCE_ID = "mine"

@@ -11,7 +11,7 @@ import azure.durable_functions
 from tests.oracle.lockstep import Event
 
 from forebay.durable import RetryOptions
-from forebay.durable.context import OrchestrationContext
+from forebay.durable.orchestration.context import OrchestrationContext
 
 Context = Any  # of either library
 Task = Any  # of either library

@@ -14,10 +14,10 @@ from tests.oracle.differences import BREAKS, DIFFERENCES, MISSING, WAITS, Differ
 from tests.oracle.library import TIME_FORMAT, TIMER, LibraryBroke, LibraryHost, without_details
 from tests.oracle.world import BROKEN, START
 
-from forebay.durable.actions import Action, ActivityAction, TimerAction
-from forebay.durable.context import OrchestrationContext
-from forebay.durable.driver import Driver
 from forebay.durable.failures import Failure
+from forebay.durable.orchestration.actions import Action, ActivityAction, TimerAction
+from forebay.durable.orchestration.context import OrchestrationContext
+from forebay.durable.orchestration.driver import Driver
 
 STARTED = {"EventType": HistoryEventType.ORCHESTRATOR_STARTED, "EventId": -1, "IsPlayed": False, "Timestamp": START.isoformat()}
 

@@ -17,7 +17,7 @@ from tests.oracle.orchestrators import CASES, Case, Context, Steps, call
 from tests.oracle.programs import events, inputs, interpret
 from tests.oracle.world import START, World
 
-from forebay.durable.run import replay
+from forebay.durable.instances.run import replay
 
 SEED = 1
 PHASES = [Phase.explicit, Phase.reuse, Phase.generate, Phase.shrink]

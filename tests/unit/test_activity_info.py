@@ -13,7 +13,7 @@ from tests.integration import blocking_functions
 from tests.integration.durable_bench import Bench, open_engine, run_until_crash
 
 from forebay.durable import ActivityInfo, OrchestrationContext, Registry, RetryOptions, Task, current_activity
-from forebay.durable.time_limit import TimeLimit
+from forebay.durable.activities.time_limit import TimeLimit
 from forebay.errors import ForebayError
 from forebay.testing.inline import SimulatedCrash
 from forebay.testing.virtual_loop import run_virtual

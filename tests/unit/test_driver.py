@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from forebay.durable import ActivityFailed, Failure, OrchestrationContext, RetryOptions, Task
-from forebay.durable.actions import Action, ActivityAction
-from forebay.durable.driver import Driver
 from forebay.durable.failures import MESSAGE_LIMIT_CHARACTERS, NonDeterministicError
+from forebay.durable.orchestration.actions import Action, ActivityAction
+from forebay.durable.orchestration.driver import Driver
 from forebay.durable.registry import OrchestratorFunction
 from forebay.errors import ForebayError
 

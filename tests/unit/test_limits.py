@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.durable.limits import PROBE_WINDOWS, WINDOW_CALLS, AdaptiveLimit, CallOutcome, FixedLimit, Limit, limit_of
+from forebay.durable.activities.limits import PROBE_WINDOWS, WINDOW_CALLS, AdaptiveLimit, CallOutcome, FixedLimit, Limit, limit_of
 from forebay.testing.virtual_loop import run_virtual
 
 CALL_SECONDS = 0.5

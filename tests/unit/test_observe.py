@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import StatusCode
 from tests.integration.collected_rows import CollectingLog
 
-from forebay.durable.spans import AttemptSpans
+from forebay.durable.activities.spans import AttemptSpans
 from forebay.effects import real_effects
 from forebay.errors import ForebayError
 from forebay.server.observed import shown_url

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from forebay.durable.limits import AdaptiveLimit, FixedLimit, Limit
-from forebay.durable.rooms import Room
+from forebay.durable.activities.limits import AdaptiveLimit, FixedLimit, Limit
+from forebay.durable.activities.rooms import Room
 from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import VirtualClock, run_virtual
 

@@ -13,7 +13,7 @@ from forebay.blobs.port import BlobStore
 from forebay.catalog import tables
 from forebay.catalog.models import searched_model
 from forebay.database import Database, Migration, open_database
-from forebay.durable import journal
+from forebay.durable.journal import journal
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
 from forebay.intake.watch import ChangeFeed, FileSystemFeed

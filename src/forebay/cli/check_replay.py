@@ -60,8 +60,8 @@ def replay_instances(settings: Settings, path: Path | None, *, as_json: bool) ->
 
 def export_instances(settings: Settings, path: Path | None, *, as_json: bool) -> None:
     """Write every instance with its history to a file. Raises `ForebayError`: `wrong_usage`, `export_failed`, `journal_unreadable`."""
-    from forebay.durable.check import recorded_instances
-    from forebay.durable.export import write_export
+    from forebay.durable.checks.check import recorded_instances
+    from forebay.durable.checks.export import write_export
 
     if path is None:
         raise ForebayError("wrong_usage", "expected the file to write", hint="`forebay check export-replay FILE`")

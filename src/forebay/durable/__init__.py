@@ -1,25 +1,25 @@
 """Orchestrators that survive: Durable-Functions-style orchestrations in one Python process, without a server."""
 
-from forebay.durable import journal
-from forebay.durable.activity import ActivityInfo, OutgoingEvent, ResultWithEvents, current_activity
-from forebay.durable.check import ReplayReport, check_replay
+from forebay.durable.activities.activity import ActivityInfo, OutgoingEvent, ResultWithEvents, current_activity
+from forebay.durable.activities.limits import Concurrency
+from forebay.durable.activities.rooms import RoomState
+from forebay.durable.checks.check import ReplayReport, check_replay
+from forebay.durable.checks.shadow import Divergence
 from forebay.durable.client import DurableClient
-from forebay.durable.context import OrchestrationContext
-from forebay.durable.dead_letters import DeadLetter
 from forebay.durable.engine import DurableEngine, EngineLimits
 from forebay.durable.failures import ActivityFailed, Failure, SubOrchestrationFailed, TaskFailed
-from forebay.durable.letter_filter import LetterFilter
+from forebay.durable.instances.operations import InstanceFilter
+from forebay.durable.instances.status import OrchestrationStatus
+from forebay.durable.journal import journal
+from forebay.durable.journal.dead_letters import DeadLetter
+from forebay.durable.journal.letter_filter import LetterFilter
+from forebay.durable.journal.retention import Retention
 from forebay.durable.letters import DeadLetters, LettersReport, Replay, Replayer
-from forebay.durable.limits import Concurrency
 from forebay.durable.management_urls import ManagementUrls
-from forebay.durable.operations import InstanceFilter
+from forebay.durable.orchestration.context import OrchestrationContext
+from forebay.durable.orchestration.tasks import Task, TimerTask
 from forebay.durable.registry import Registry
-from forebay.durable.retention import Retention
 from forebay.durable.retries import RetryOptions
-from forebay.durable.rooms import RoomState
-from forebay.durable.shadow import Divergence
-from forebay.durable.status import OrchestrationStatus
-from forebay.durable.tasks import Task, TimerTask
 
 __all__ = [
     "ActivityFailed",

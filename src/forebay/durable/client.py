@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from forebay.durable.journal import RuntimeStatus
+from forebay.durable.instances.operations import InstanceFilter, Operations
+from forebay.durable.instances.status import OrchestrationStatus
+from forebay.durable.journal.journal import RuntimeStatus
 from forebay.durable.management_urls import ManagementUrls
-from forebay.durable.operations import InstanceFilter, Operations
-from forebay.durable.status import OrchestrationStatus
 from forebay.errors import ForebayError
 from forebay.values.correlation import Correlation
 

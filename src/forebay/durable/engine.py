@@ -15,22 +15,22 @@ from typing import Any
 from opentelemetry.trace import NoOpTracer, Tracer
 
 from forebay.database import Database, Transaction, open_database
-from forebay.durable import journal
-from forebay.durable.admission import Admission
+from forebay.durable.activities.executor import Executor
+from forebay.durable.activities.rooms import RoomState
+from forebay.durable.activities.spans import AttemptSpans
+from forebay.durable.checks.shadow import Divergence
+from forebay.durable.checks.shadow_replays import ShadowReplays
 from forebay.durable.client import DurableClient
-from forebay.durable.executor import Executor
-from forebay.durable.journal import History, InstanceRow, NewInstance
-from forebay.durable.mover import Hooks, Mover
-from forebay.durable.operations import InstanceFilter
+from forebay.durable.instances.admission import Admission
+from forebay.durable.instances.mover import Hooks, Mover
+from forebay.durable.instances.operations import InstanceFilter
+from forebay.durable.instances.run import Run
+from forebay.durable.instances.status import OrchestrationStatus, azure_history, status_of
+from forebay.durable.instances.waits import live_waits
+from forebay.durable.journal import journal
+from forebay.durable.journal.journal import History, InstanceRow, NewInstance
+from forebay.durable.journal.transitions import Transitions
 from forebay.durable.registry import Registry
-from forebay.durable.rooms import RoomState
-from forebay.durable.run import Run
-from forebay.durable.shadow import Divergence
-from forebay.durable.shadow_replays import ShadowReplays
-from forebay.durable.spans import AttemptSpans
-from forebay.durable.status import OrchestrationStatus, azure_history, status_of
-from forebay.durable.transitions import Transitions
-from forebay.durable.waits import live_waits
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
 from forebay.values.times import from_microseconds, rfc3339

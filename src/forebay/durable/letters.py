@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from forebay.database.transaction import Transaction
-from forebay.durable import journal
-from forebay.durable.dead_letters import LETTER_COLUMNS, DeadLetter, load_letter, open_letters_of, settle
 from forebay.durable.failures import Failure
-from forebay.durable.journal import InstanceRow, NewInstance
-from forebay.durable.letter_filter import LetterFilter
-from forebay.durable.operations import Operations
+from forebay.durable.instances.operations import Operations
+from forebay.durable.journal import journal
+from forebay.durable.journal.dead_letters import LETTER_COLUMNS, DeadLetter, load_letter, open_letters_of, settle
+from forebay.durable.journal.journal import InstanceRow, NewInstance
+from forebay.durable.journal.letter_filter import LetterFilter
 from forebay.errors import ForebayError
 from forebay.values.correlation import Correlation
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, overload
 
 from forebay.database.transaction import Transaction
-from forebay.durable.context import OrchestrationContext
-from forebay.durable.driver import OrchestratorFunction
-from forebay.durable.limits import Concurrency, limit_of
-from forebay.durable.tasks import Task
+from forebay.durable.activities.limits import Concurrency, limit_of
+from forebay.durable.orchestration.context import OrchestrationContext
+from forebay.durable.orchestration.driver import OrchestratorFunction
+from forebay.durable.orchestration.tasks import Task
 
 ActivityFunction = Callable[[Any], Any]
 TransactionalFunction = Callable[[Transaction, Any], Any]

@@ -12,7 +12,7 @@ from typing import TypeAlias
 from forebay.blobs.names import check_name
 from forebay.catalog.known import Known, known_arrivals, newest_at
 from forebay.database import Readers
-from forebay.durable.journal import load_instance
+from forebay.durable.journal.journal import load_instance
 from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.intake.intake import Intake

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from forebay.durable import DeadLetter, LettersReport, journal
+from forebay.durable import DeadLetter, LettersReport
+from forebay.durable.journal import journal
 from forebay.durable.letters import Try
 from forebay.values.times import from_microseconds, rfc3339
 

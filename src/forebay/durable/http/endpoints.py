@@ -16,9 +16,9 @@ from forebay.durable.http import parameters as given
 from forebay.durable.http.guard import Access, Guard, Need
 from forebay.durable.http.problems import azure_statuses
 from forebay.durable.http.shapes import PurgeResult, instance_status
-from forebay.durable.journal import OVER
-from forebay.durable.operations import InstanceFilter
-from forebay.durable.status import OrchestrationStatus
+from forebay.durable.instances.operations import InstanceFilter
+from forebay.durable.instances.status import OrchestrationStatus
+from forebay.durable.journal.journal import OVER
 from forebay.errors import ForebayError
 
 DEFAULT_PAGE = 100  # as Azure's

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from fastapi import Request
 
-from forebay.durable.status import OrchestrationStatus
+from forebay.durable.instances.status import OrchestrationStatus
 from forebay.values.correlation import Correlation
 
 Need = Literal["read", "write"]

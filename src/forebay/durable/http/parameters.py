@@ -12,7 +12,7 @@ from fastapi import Header, Path, Query, Request
 from pydantic import BeforeValidator
 
 from forebay.durable.http.shapes import RuntimeStatusName
-from forebay.durable.journal import RuntimeStatus
+from forebay.durable.journal.journal import RuntimeStatus
 from forebay.errors import ForebayError
 
 LONGEST_WAIT_SECONDS = 230  # after which Azure's load balancer ends a request

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from forebay.durable.status import OrchestrationStatus
+from forebay.durable.instances.status import OrchestrationStatus
 
 RuntimeStatusName = Literal["Pending", "Running", "Suspended", "Completed", "Failed", "Terminated"]
 

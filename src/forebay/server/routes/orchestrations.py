@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 
 from forebay.durable import OrchestrationStatus
 from forebay.durable.http import Access, Beginning, Guard, Need, durable_router
-from forebay.durable.journal import OVER
+from forebay.durable.journal.journal import OVER
 from forebay.errors import ForebayError
 from forebay.intake.intake import Sender
 from forebay.pipeline.posted_text import EMBEDDINGS

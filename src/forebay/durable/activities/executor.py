@@ -1,0 +1,301 @@
+"""Runs one try of an activity: concurrency limits, timeouts, and the size of what it takes and returns."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import msgspec
+
+from forebay.database import Transaction, Writer
+from forebay.durable.activities.activity import ActivityInfo, ResultWithEvents, Running
+from forebay.durable.activities.limits import limit_of
+from forebay.durable.activities.outgoing import Message, send_all
+from forebay.durable.activities.payloads import encode_payload, refuse_too_large
+from forebay.durable.activities.process_protocol import Call
+from forebay.durable.activities.processes import ProcessPool
+from forebay.durable.activities.rooms import Room, RoomState
+from forebay.durable.activities.spans import AttemptSpans
+from forebay.durable.activities.threads import ThreadPlace, ThreadPool
+from forebay.durable.activities.time_limit import TimeLimit
+from forebay.durable.failures import Failure
+from forebay.durable.instances.run import Attempts, Run
+from forebay.durable.journal.journal import Fact, FactKind, append_fact, to_json
+from forebay.durable.orchestration.actions import ActivityAction, CallAction
+from forebay.durable.registry import Activity, Registry, TransactionalActivity
+from forebay.effects import Clock
+from forebay.errors import ForebayError
+from forebay.values.times import from_microseconds, rfc3339, to_microseconds
+
+_LEFT_BEHIND = {
+    "loop": "",
+    "thread": "; its thread goes on, keeps its place until it ends, and what it returns is ignored",
+    "process": "; its process was ended",
+}
+
+
+class Try(msgspec.Struct, frozen=True):
+    """One try of an activity that the writer does not run."""
+
+    activity: Activity
+    run: Run
+    action: ActivityAction
+    attempt: int  # from 1
+    events: list[Message]  # that its result wants raised
+
+    def info(self, heartbeat: Callable[[], None]) -> ActivityInfo:
+        """What the activity may know of it."""
+        row = self.run.row
+        return ActivityInfo(
+            name=self.activity.name,
+            instance_id=row.id,
+            # the id may be used again after a restart or a purge, and both numbers begin anew then; the time of the beginning does not
+            activity_id=f"{row.id}:{row.created_at:x}:{row.incarnation:x}:{self.action.task_id:x}",
+            attempt=self.attempt,
+            heartbeat=heartbeat,
+        )
+
+
+class Tried(msgspec.Struct, frozen=True, gc=False):
+    """How a try ended."""
+
+    fact: Fact
+    is_recorded: bool = False  # the fact is in the journal already
+    events: tuple[Message, ...] = ()  # to be raised in the commit that records it
+    readers: tuple[int, ...] = ()  # instances for which that commit has raised events
+
+
+class Executor:
+    """Runs the activities of one registry."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        writer: Writer,
+        clock: Clock,
+        spans: AttemptSpans,
+        *,
+        payload_bytes: int,
+        message_lifetime_seconds: float,
+        thread_count: int,
+        process_count: int,
+    ) -> None:
+        self._activities = registry.activities
+        self._writer = writer
+        self._clock = clock
+        self._payload_bytes = payload_bytes
+        self._message_lifetime_seconds = message_lifetime_seconds
+        self._spans = spans
+        self._rooms: dict[str, Room] = {}
+        self._threads = ThreadPool(thread_count, clock)
+        self._processes = ProcessPool(process_count, clock)
+
+    def is_transactional(self, name: str) -> bool:
+        """Whether the writer runs this activity."""
+        return isinstance(self._activities.get(name), TransactionalActivity)
+
+    def is_expected(self, name: str, code: str) -> bool:
+        """Whether an error of this activity is an answer, and makes no dead letter."""
+        return code in self._activities[name].expected
+
+    def rooms(self) -> list[RoomState]:
+        """The activities with a limit, and the threads and processes of all that block: the limit, and what waits."""
+        limited = [each for each in self._activities.values() if isinstance(each, Activity) and each.concurrency is not None]
+        rooms = [room for room in map(self._room, limited) if room is not None]
+        used = {each.runs_in for each in self._activities.values() if isinstance(each, Activity)}
+        rooms += [self._threads.room] * ("thread" in used) + [self._processes.room] * ("process" in used)
+        return [room.snapshot() for room in rooms]
+
+    def now_us(self) -> int:
+        """The wall time in microseconds."""
+        return to_microseconds(self._clock.now())
+
+    def encode(self, value: Any, what: str) -> bytes:
+        """A value as JSON; raises `ForebayError` (`payload_too_large`, `payload_not_json`)."""
+        return encode_payload(value, what, self._payload_bytes)
+
+    def refuse_too_large(self, encoded: bytes, what: str) -> None:
+        """Raises `ForebayError` (`payload_too_large`)."""
+        refuse_too_large(encoded, what, self._payload_bytes)
+
+    async def close(self) -> None:
+        """End the threads and processes; nothing may be under way any more."""
+        self._threads.close()
+        await self._processes.close()
+
+    async def run(self, run: Run, action: ActivityAction, attempts: Attempts) -> Tried:
+        """One try. Raises `ForebayError` (`database_unavailable`, `instance_reloaded`) when it is no matter of the activity."""
+        activity = self._activities[action.name]
+        scheduled_at = self.now_us() if attempts.first_scheduled_at is None else attempts.first_scheduled_at
+        if self.is_expired(attempts.first_scheduled_at):
+            failure = self._expired(action, scheduled_at)
+            return self._failed(run, action, failure, attempts.failed_count, scheduled_at)
+        attempt = attempts.failed_count + 1
+        try:
+            if isinstance(activity, TransactionalActivity):
+                return await self._run_transactional(activity, run, action, attempt, scheduled_at)
+            tried = Try(activity, run, action, attempt, [])
+            payload = await self._call(tried)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also a panic of an extension, which is no `Exception`
+            if _is_cancelled():  # whatever the activity made of it: being stopped is no failure
+                raise asyncio.CancelledError from error
+            failure = Failure.of(error)
+            if isinstance(error, ForebayError) and failure.code in ("database_unavailable", "instance_reloaded"):
+                # a full disk is no failure of the activity: the instance waits until the database writes again
+                raise
+            return self._failed(run, action, failure, attempt, scheduled_at)
+        return Tried(self._fact("completed", run, action, attempt, scheduled_at, payload), events=tuple(tried.events))
+
+    def is_expired(self, scheduled_at: int | None) -> bool:
+        """Whether a call was first scheduled too long ago to be tried again; None: it has not been tried yet."""
+        return scheduled_at is not None and self.now_us() - scheduled_at > self._message_lifetime_seconds * 1e6
+
+    def _expired(self, action: ActivityAction, scheduled_at: int) -> Failure:
+        since, lifetime = rfc3339(from_microseconds(scheduled_at)), timedelta(seconds=self._message_lifetime_seconds)
+        message = f"{action.name} was first scheduled at {since} and may be tried for {lifetime} (message_lifetime_seconds)"
+        return Failure(code="expired", message=message, retryable=False)
+
+    def rest_seconds(self, action: CallAction, attempts: Attempts) -> float:
+        """What is left of the wait between two tries."""
+        assert attempts.last_failed_at is not None
+        assert attempts.first_scheduled_at is not None
+        elapsed_seconds = (attempts.last_failed_at - attempts.first_scheduled_at) / 1e6
+        delay_seconds = action.retry.delay_seconds(attempts.failed_count, elapsed_seconds) or 0.0
+        since_seconds = (self.now_us() - attempts.last_failed_at) / 1e6
+        # a wall clock that was set back must not make the wait longer than the policy says
+        return min(delay_seconds, max(0.0, delay_seconds - since_seconds))
+
+    async def _run_transactional(
+        self, activity: TransactionalActivity, run: Run, action: ActivityAction, attempt: int, scheduled_at: int
+    ) -> Tried:
+        """Its completion is recorded with its writes. One that failed left no trace, so its failure still has to be recorded."""
+
+        def unit(tx: Transaction) -> Tried:
+            # decoded for each try: a function may change what it was given
+            result = activity.function(tx, self._input(action))
+            events: list[Message] = []
+            payload = self._payload(action, result, events)
+            fact = self._fact("completed", run, action, attempt, scheduled_at, payload)
+            record(tx, run, [fact])
+            return Tried(fact, is_recorded=True, readers=tuple(send_all(tx, events)))
+
+        with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):
+            return await self._writer.submit(unit)
+
+    def _payload(self, action: ActivityAction, result: Any, events: list[Message]) -> str:
+        """A result as JSON; the events that come with it are added to `events`."""
+        if isinstance(result, ResultWithEvents):
+            for event in result.events:
+                data = self.encode(event.data, f"the data of event {event.name!r} of {action.name}").decode()
+                events.append(Message(event.instance_id, event.name, data))
+            result = result.value
+        return self.encode(result, f"the result of {action.name}").decode()
+
+    def _failed(self, run: Run, action: ActivityAction, failure: Failure, attempt: int, scheduled_at: int) -> Tried:
+        at = max(run.last_at, self.now_us())
+        is_last = not failure.retryable or action.retry.delay_seconds(attempt, (at - scheduled_at) / 1e6) is None
+        kind: FactKind = "failed" if is_last else "attempt_failed"
+        payload = to_json(failure.to_json())
+        return Tried(Fact(kind, action.task_id, action.name, action.input_hash, attempt, scheduled_at, at, payload))
+
+    async def _call(self, tried: Try) -> str:
+        room = self._room(tried.activity)
+        if room is None:
+            return await self._in_place(tried)
+        async with room.place(tried.run.row.lane, tried.run.row.id):
+            return await self._in_place(tried)
+
+    def _room(self, activity: Activity) -> Room | None:
+        if activity.concurrency is None:
+            return None
+        room = self._rooms.get(activity.name)
+        if room is None:
+            room = self._rooms[activity.name] = Room(activity.name, limit_of(activity.concurrency), self._clock)
+        return room
+
+    async def _in_place(self, tried: Try) -> str:
+        """What blocks needs a thread or a process, and may have to wait for it."""
+        lane, instance_id = tried.run.row.lane, tried.run.row.id
+        if tried.activity.runs_in == "loop":
+            return await self._attempt(tried, self._in_loop)
+        if tried.activity.runs_in == "process":
+            async with self._processes.room.place(lane, instance_id):
+                return await self._attempt(tried, self._in_process)
+        async with self._threads.place(lane, instance_id) as thread:
+            return await self._attempt(tried, partial(self._in_thread, thread))
+
+    async def _attempt(self, tried: Try, work: Callable[[Try, TimeLimit], Awaitable[str]]) -> str:
+        activity, action = tried.activity, tried.action
+        with self._spans.attempt(activity.name, tried.run.row.id, action.task_id, tried.attempt):
+            self.refuse_too_large(action.input_json, f"the input of {action.name}")
+            limit = TimeLimit(activity.timeout_seconds)
+            try:
+                async with limit:
+                    return await work(tried, limit)
+            except TimeoutError as error:
+                if limit.is_over:
+                    message = f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s{_LEFT_BEHIND[activity.runs_in]}"
+                    raise TimeoutError(message) from error
+                raise
+
+    async def _in_loop(self, tried: Try, limit: TimeLimit) -> str:
+        limit.begin()
+        with Running(lambda: tried.info(limit.beat)):
+            result = await tried.activity.function(msgspec.json.decode(tried.action.input_json))
+        return self._payload(tried.action, result, tried.events)
+
+    async def _in_thread(self, thread: ThreadPlace, tried: Try, limit: TimeLimit) -> str:
+        def work() -> str:
+            with Running(lambda: tried.info(limit.beat)):
+                result = tried.activity.function(msgspec.json.decode(tried.action.input_json))
+            return self._payload(tried.action, result, tried.events)
+
+        limit.begin()
+        return await thread.run(work)
+
+    async def _in_process(self, tried: Try, limit: TimeLimit) -> str:
+        function, info, correlation = tried.activity.function, tried.info(limit.beat), tried.run.row.correlation
+        call = Call(
+            module=function.__module__,
+            qualified_name=function.__qualname__,
+            input_json=tried.action.input_json,
+            payload_limit_bytes=self._payload_bytes,
+            name=info.name,
+            instance_id=info.instance_id,
+            activity_id=info.activity_id,
+            attempt=info.attempt,
+            correlation=None if correlation is None else (correlation.id, correlation.project),
+        )
+        return await self._processes.run(call, on_begun=limit.begin, on_beat=limit.beat)
+
+    def _input(self, action: ActivityAction) -> Any:
+        self.refuse_too_large(action.input_json, f"the input of {action.name}")
+        return msgspec.json.decode(action.input_json)
+
+    def _fact(self, kind: FactKind, run: Run, action: ActivityAction, attempt: int, scheduled_at: int, payload: str) -> Fact:
+        at = max(run.last_at, self.now_us())
+        return Fact(kind, action.task_id, action.name, action.input_hash, attempt, scheduled_at, at, payload)
+
+
+def _is_cancelled() -> bool:
+    """Whether the engine cancels this task, and not something inside the activity that was cancelled on its own."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def record(tx: Transaction, run: Run, facts: list[Fact]) -> None:
+    """Append facts to an instance's history, in the writer's order.
+
+    Raises `ForebayError` (`instance_reloaded`) when the live instance has been given up meanwhile: its successor
+    replays the journal as it is, so nothing may be added behind its back.
+    """
+    if run.is_over:
+        raise ForebayError("instance_reloaded", f"instance {run.row.id} has been reloaded", retryable=True)
+    for fact in facts:
+        append_fact(tx, run.row.key, run.next_sequence, fact)
+        run.next_sequence += 1

@@ -1,0 +1,1 @@
+"""Instances in memory: brought to life, moved on, parked, and changed from outside."""
