@@ -7,6 +7,7 @@ import logging
 import os
 import sqlite3
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -33,6 +34,7 @@ from forebay.durable.journal.transitions import Transitions
 from forebay.durable.registry import Registry
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
+from forebay.file_lock import own
 from forebay.values.times import from_microseconds, rfc3339
 
 log = logging.getLogger(__name__)
@@ -72,7 +74,9 @@ class DurableEngine:
         records_transitions: bool = False,
         diverged: Callable[[Divergence], None] | None = None,
     ) -> None:
-        """`tracer` gets a span for each try of an activity; see `durable.spans`. `records_transitions`: see `durable.transitions`.
+        """`path` is a file of the engine's own, or a database that it shares; opening a file that another engine has raises `locked`.
+
+        `tracer` gets a span for each try of an activity; see `durable.spans`. `records_transitions`: see `durable.transitions`.
 
         `diverged` is told when an instance that has ended, replayed for comparison, did something else than its journal says.
         """
@@ -86,13 +90,14 @@ class DurableEngine:
         self._told_divergence = diverged
         self._reloads: dict[int, int] = {}  # in a row, of live instances
         self._waiters: dict[str, set[asyncio.Future[InstanceRow]]] = {}
+        self._owned = ExitStack()
         self.client = DurableClient(self)
 
     async def __aenter__(self) -> DurableEngine:
         if isinstance(self._where, Database):
             self.database = self._where
         else:
-            self.database = await open_database(Path(self._where), {"durable": journal.schema()}, clock=self.effects.clock, reader_count=1)
+            self.database = await self._open_own(Path(self._where))
         spans = AttemptSpans(self._tracer)
         self._executor = Executor(
             self.registry,
@@ -134,6 +139,17 @@ class DurableEngine:
         await self.stop()
         if not isinstance(self._where, Database):
             await self.database.close()
+        self._owned.close()
+
+    async def _open_own(self, path: Path) -> Database:
+        database = await open_database(path, {"durable": journal.schema()}, clock=self.effects.clock, reader_count=1)
+        hint = "stop that engine, or open another file: two engines would both run what one file has"
+        try:
+            self._owned.enter_context(own(path.with_name(f"{path.name}-lock"), f"the journal {path}", hint))
+        except BaseException:
+            await database.close()
+            raise
+        return database
 
     async def stop(self) -> None:
         """Start nothing more, let activities under way end within the deadline, cancel the rest: the journal has it all."""
