@@ -1,4 +1,5 @@
-"""Measure the durable engine against a bare group-commit journal that writes the same rows (targets 9 and 10).
+"""Measure the durable engine against a bare group-commit journal that writes the same rows (targets 9 and 10),
+and the time from a start to its first activity against one commit.
 
 Run with `python benchmarks/engine.py [--rounds N] [--directory DIR] [--profile]`. Every round runs yardstick and engine
 one after the other on fresh files, synchronous=FULL; the table has medians. CPU is user and system time of the process.
@@ -194,6 +195,37 @@ async def run_engine(load: Load, path: Path) -> tuple[float, float]:
         return time.perf_counter() - began, time.process_time() - began_cpu
 
 
+began_at: dict[int, float] = {}
+
+
+@registry.activity
+async def note_the_time(number: int) -> None:
+    began_at[number] = time.perf_counter()
+
+
+@registry.orchestrator
+def one_activity(context: OrchestrationContext) -> Generator[Task[Any], Any, Any]:
+    yield context.call_activity("note_the_time", context.get_input())
+
+
+async def start_latency(directory: Path, count: int = 200) -> tuple[float, float]:
+    """Medians, in seconds: from a start to its first activity on an idle engine, and one commit of the yardstick in turn with it."""
+    starts, commits = [], []
+    journal = BareJournal(directory / "bare.db")
+    async with DurableEngine(registry, directory / "engine.db") as engine:
+        for number in range(count):
+            now = time.time_ns() // 1000
+            began = time.perf_counter()
+            await journal.write((INSERT_INSTANCE, (number + 1, f"i{number}", "one_activity", "Running", "1", None, now, now)))
+            commits.append(time.perf_counter() - began)
+            began = time.perf_counter()
+            await engine.client.start_new("one_activity", f"i{number}", number)
+            await engine.client.wait_for_completion(f"i{number}")
+            starts.append(began_at.pop(number) - began)
+    journal.close()
+    return statistics.median(starts), statistics.median(commits)
+
+
 def fdatasync_per_second(directory: Path) -> float:
     """What the disk does now: appends of one page, each made durable."""
     descriptor = os.open(directory / "fdatasync", os.O_CREAT | os.O_WRONLY)
@@ -250,6 +282,12 @@ def main() -> None:
             f" {load.activity_count / engine_seconds:13,.0f} {engine_cpu / load.instance_count * 1000:12.3f}"
             f" {bare_cpu / load.instance_count * 1000:7.3f} {engine_cpu / load.activity_count * 1e6:11.1f}"
         )
+    with tempfile.TemporaryDirectory(dir=options.directory) as folder:
+        start_seconds, commit_seconds = asyncio.run(start_latency(Path(folder)))
+    print(
+        f"start to first activity, idle: {start_seconds * 1000:.2f} ms, {start_seconds / commit_seconds:.2f} times one commit"
+        f" ({commit_seconds * 1000:.2f} ms)"
+    )
 
 
 if __name__ == "__main__":

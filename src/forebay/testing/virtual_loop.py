@@ -29,6 +29,8 @@ class VirtualTimeLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual_seconds = 0.0
         super().__init__(_JumpingSelector(self._jump))
+        # how much early a timer may be: beyond 97 days a float cannot tell a nanosecond, asyncio's value, and the timer would never be due
+        self._clock_resolution = 1e-6
 
     def time(self) -> float:
         """Virtual seconds since the loop was made."""
