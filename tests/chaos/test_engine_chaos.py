@@ -1,6 +1,6 @@
 """Five hundred instances of several kinds in a process that is killed at random moments, while another one sends them events.
 
-`make chaos` kills it more often (FOREBAY_TEST_KILLS).
+`make chaos` kills it more often (FOREBAY_TEST_ENGINE_KILLS).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from tests.chaos.waiting_process import OUTPUTS, effects_of, kind_of
 
 from forebay.testing.virtual_loop import SeededRandomness
 
-KILL_COUNT = int(os.environ.get("FOREBAY_TEST_KILLS", "8"))
+KILL_COUNT = int(os.environ.get("FOREBAY_TEST_ENGINE_KILLS", "8"))
 SEED = int(os.environ.get("FOREBAY_TEST_SEED", "1"))
 INSTANCE_COUNT = 500
 ROOT = Path(__file__).parents[2]
