@@ -41,6 +41,10 @@ KEYED = [
     ("POST", "/keys"),
     ("POST", "/keys/x/rotate"),
     ("DELETE", "/keys/x"),
+    ("GET", "/deadletters"),
+    ("GET", "/deadletters/x"),
+    ("POST", "/deadletters/replay"),
+    ("POST", "/deadletters/purge"),
     *(("POST", f"{path}/orchestrators/x{more}") for path in ("/api", "/runtime/webhooks/durabletask") for more in ("", "/x")),
     *((method, f"/runtime/webhooks/durabletask/instances{more}") for method in ("GET", "DELETE") for more in ("", "/x")),
     *(

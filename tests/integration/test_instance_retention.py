@@ -39,6 +39,12 @@ def registry() -> Registry:
         return (yield context.call_sub_orchestrator("one", context.get_input()))
 
     @works.orchestrator
+    def eternal(context: OrchestrationContext) -> Steps:
+        yield context.call_sub_orchestrator("one", context.get_input())
+        yield context.wait_for_external_event("go")
+        context.continue_as_new(context.get_input() + 1)
+
+    @works.orchestrator
     def waiting(context: OrchestrationContext) -> Steps:
         return (yield context.wait_for_external_event("go"))
 
@@ -91,6 +97,20 @@ def test_what_has_an_open_dead_letter_stays_until_that_is_settled(tmp_path: Path
 
     play(tmp_path, story)
     assert rows(tmp_path / "test.db", "SELECT * FROM dead_letters") == []
+
+
+def test_an_instance_that_begins_anew_for_ever_does_not_keep_the_sub_orchestrations_of_earlier_rounds(tmp_path: Path) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.client.start_new("eternal", "i", 0)
+        await bench.clock.sleep(DAY_SECONDS)
+        for _ in range(3):
+            await bench.client.raise_event("i", "go")
+            await bench.clock.sleep(40 * DAY_SECONDS)
+        assert len(await bench.client.get_status_all()) == 5
+        assert (await Retention(bench.engine, AGE).forget()).instances == 3  # of the round under way it stays, also for a rewind
+        assert len(await bench.client.get_status_all()) == 2
+
+    play(tmp_path, story)
 
 
 def test_transitions_stay_until_somebody_has_read_them(tmp_path: Path) -> None:

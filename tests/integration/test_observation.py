@@ -363,7 +363,8 @@ async def test_every_row_fits_its_table_and_every_name_and_dimension_is_document
         for row in told:
             assert row.get("customDimensions", {}).keys() <= known[row["name"]].dimensions.keys(), row
             assert row.get("customMeasurements", {}).keys() <= known[row["name"]].measurements.keys(), row
-    assert {row["name"] for row in log.rows("customEvents")} == {each.name for each in names.EVENTS}
+    rare = {"replay_diverged"}  # a defect of an orchestrator: shown where dead letters are tested
+    assert {row["name"] for row in log.rows("customEvents")} == {each.name for each in names.EVENTS} - rare
     assert {each.name for each in names.METRICS} - {row["name"] for row in log.rows("customMetrics")} == {"telemetry_dropped"}
     kinds = {each.name: each for each in names.DEPENDENCIES}
     assert {row["type"] for row in log.rows("dependencies")} == kinds.keys()

@@ -89,7 +89,8 @@ class DurableEngine:
         self.divergence_count = 0  # since the start, of instances that have ended
         self._told_divergence = diverged
         self._reloads: dict[int, int] = {}  # in a row, of live instances
-        self._waiters: dict[str, set[asyncio.Future[InstanceRow]]] = {}
+        self._reloading: set[asyncio.Task[None]] = set()
+        self._waiters: dict[str, set[asyncio.Future[InstanceRow | None]]] = {}
         self._owned = ExitStack()
         self.client = DurableClient(self)
 
@@ -155,10 +156,12 @@ class DurableEngine:
         """Start nothing more, let activities under way end within the deadline, cancel the rest: the journal has it all."""
         self.mover.is_stopping = True
         self.admission.close()
+        for task in self._reloading:
+            task.cancel()
         under_way = {task for run in self.mover.runs.values() for task in run.tasks} | self.mover.background
         if under_way:
             await asyncio.wait(under_way, timeout=self.limits.stop_deadline_seconds)
-        leftover = {task for run in self.mover.runs.values() for task in run.tasks} | self.mover.background
+        leftover = {task for run in self.mover.runs.values() for task in run.tasks} | self.mover.background | self._reloading
         for task in leftover:
             task.cancel()
         await asyncio.gather(*leftover, return_exceptions=True)
@@ -248,11 +251,11 @@ class DurableEngine:
         return self._executor.encode(value, what).decode()
 
     async def wait_until_over(self, instance_id: str) -> InstanceRow | None:
-        """The instance once it has ended; None at once if there is none.
+        """The instance once it has ended; None if there is none, or none any more.
 
         Raises `ForebayError` (`engine_stopped`) when the engine stops first.
         """
-        waiter: asyncio.Future[InstanceRow] = asyncio.get_running_loop().create_future()
+        waiter: asyncio.Future[InstanceRow | None] = asyncio.get_running_loop().create_future()
         waiters = self._waiters.setdefault(instance_id, set())
         waiters.add(waiter)
         try:
@@ -332,11 +335,16 @@ class DurableEngine:
 
     def ended(self, row: InstanceRow) -> None:
         """Tell whoever waits for the instance."""
-        for waiter in self._waiters.pop(row.id, ()):
-            if not waiter.done():
-                waiter.set_result(row)
+        self._reloads.pop(row.key, None)
+        self.mover.held.pop(row.id, None)
+        self._answer_waiters(row.id, row)
         if not self.mover.is_stopping and self._shadows.takes(row):
             self.mover.spawn(self._shadows.run())
+
+    def _answer_waiters(self, instance_id: str, row: InstanceRow | None) -> None:
+        for waiter in self._waiters.pop(instance_id, ()):
+            if not waiter.done():
+                waiter.set_result(row)
 
     # -- trouble --------------------------------------------------------------------------------------------------
 
@@ -367,7 +375,10 @@ class DurableEngine:
         self.admission.settled(run)
 
     def _reload(self, run: Run) -> None:
-        self.mover.spawn(self._replay_later(run.row))
+        self.admission.look_for_mail()  # what was reported as failed may be durable all the same
+        task = asyncio.get_running_loop().create_task(self._replay_later(run.row))
+        self._reloading.add(task)
+        task.add_done_callback(self._reloading.discard)
 
     async def _replay_later(self, row: InstanceRow) -> None:
         def read(tx: Transaction) -> tuple[InstanceRow | None, History]:
@@ -384,9 +395,12 @@ class DurableEngine:
                 break
             except ForebayError as error:
                 log.warning("instance %s still waits for the database: %s", row.id, error)
-        if found is None or self.mover.is_stopping:
+        if self.mover.is_stopping:
             return
-        if found.is_over:
+        if found is None:  # it had ended, and has been purged since then
+            self._reloads.pop(row.key, None)
+            self._answer_waiters(row.id, None)
+        elif found.is_over:
             self.ended(found)
             if found.parent is not None:  # the message to it is as durable as the end
                 self.admission.wake(found.parent.key, has_mail=True)

@@ -172,9 +172,7 @@ class DeadLetters:
             settle(tx, self._engine.transitions, letters, "replayed", {"by": by, "instance_id": instance_id})
             return dict.fromkeys(letters, instance_id)
 
-        settled = await self._engine.database.writer.submit(unit)
-        again.then()
-        return settled
+        return await self._operations.commit(unit, lambda _: again.then())
 
     async def _submit_purge(self, letter: DeadLetter, settlement: dict[str, str]) -> None:
         def unit(tx: Transaction) -> None:

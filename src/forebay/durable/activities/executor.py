@@ -23,7 +23,7 @@ from forebay.durable.activities.threads import ThreadPlace, ThreadPool
 from forebay.durable.activities.time_limit import TimeLimit
 from forebay.durable.failures import Failure
 from forebay.durable.instances.run import Attempts, Run
-from forebay.durable.journal.journal import Fact, FactKind, append_fact, to_json
+from forebay.durable.journal.journal import Fact, FactKind, append_fact, goes_on, to_json
 from forebay.durable.orchestration.actions import ActivityAction, CallAction
 from forebay.durable.registry import Activity, Registry, TransactionalActivity
 from forebay.effects import Clock
@@ -292,9 +292,10 @@ def record(tx: Transaction, run: Run, facts: list[Fact]) -> None:
     """Append facts to an instance's history, in the writer's order.
 
     Raises `ForebayError` (`instance_reloaded`) when the live instance has been given up meanwhile: its successor
-    replays the journal as it is, so nothing may be added behind its back.
+    replays the journal as it is, so nothing may be added behind its back. The same when it has been terminated or purged and does
+    not know of it yet.
     """
-    if run.is_over:
+    if run.is_over or not goes_on(tx, run.row.key, run.row.incarnation):
         raise ForebayError("instance_reloaded", f"instance {run.row.id} has been reloaded", retryable=True)
     for fact in facts:
         append_fact(tx, run.row.key, run.next_sequence, fact)

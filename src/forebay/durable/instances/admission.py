@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sqlite3
 from collections import OrderedDict, deque
 
 from forebay.database import Database
@@ -11,8 +13,12 @@ from forebay.durable.instances.run import Run
 from forebay.durable.journal import journal
 from forebay.durable.journal.journal import History, InstanceRow
 from forebay.effects import Clock
+from forebay.errors import ForebayError
 
 ADMISSION_BATCH = 64  # instances loaded in one read
+RETRY_SECONDS = 1.0  # until the journal is read again after that has failed
+
+log = logging.getLogger(__name__)
 
 
 class Admission:
@@ -22,13 +28,16 @@ class Admission:
         """`moving_limit`: live at once with something under way; `waiting_limit`: kept in memory while they wait."""
         self._database = database
         self._mover = mover
+        self._clock = clock
         self._moving_limit = moving_limit
         self._waiting_limit = waiting_limit
         self._waiting: OrderedDict[int, Run] = OrderedDict()  # the one that has waited longest is first
         self._ready: deque[int] = deque()  # keys of instances that have been woken and found no room
         self._queued: set[int] = set()  # the same
         self._loading: set[int] = set()
-        self._stale: set[int] = set()  # changed while they were being loaded
+        self._is_loading_next = False  # whatever is newer than `_seen_key` may be among it
+        self._stale: set[int] = set()  # changed while they were being loaded, or may have been
+        self._may_have_mail = False  # somebody may have messages of which nobody was told
         self._seen_key = 0  # every ready instance up to this key is live, held, over or queued
         self._newest_key = 0
         self._is_admitting = False
@@ -72,7 +81,7 @@ class Admission:
         """There is, or may be, something to do for an instance."""
         if self._mover.is_stopping:
             return
-        if key in self._loading:
+        if self._is_loading(key):
             self._stale.add(key)
             return
         run = self._mover.runs.get(key)
@@ -92,11 +101,15 @@ class Admission:
 
     def forget(self, key: int) -> None:
         """The instance is not what it was: whoever loads it has to do so again."""
-        if key in self._loading:
-            self._stale.add(key)
         run = self._mover.runs.get(key)
         if run is not None:
             self._mover.drop(run)
+        self._outdate(key)
+
+    def look_for_mail(self) -> None:
+        """Wake all that have messages: what was reported as failed may have left some."""
+        self._may_have_mail = True
+        self.make_room()
 
     def settled(self, run: Run) -> None:
         """Nothing is to be done for a live instance right now."""
@@ -118,21 +131,29 @@ class Admission:
 
     def left(self, run: Run) -> None:
         """An instance is in memory no more."""
-        key = run.row.key
-        self._waiting.pop(key, None)
-        self._timers.set(key, None)
-        self._rests.set(key, None)
+        self._waiting.pop(run.row.key, None)
+        self._outdate(run.row.key)
         self.make_room()
 
+    def _outdate(self, key: int) -> None:
+        self._timers.set(key, None)
+        self._rests.set(key, None)
+        if self._is_loading(key):
+            self._stale.add(key)
+
+    def _is_loading(self, key: int) -> bool:
+        return key in self._loading or (self._is_loading_next and key > self._seen_key)
+
     def _set_alarms(self, run: Run) -> None:
-        timer = run.next_timer()
-        self._timers.set(run.row.key, None if timer is None or run.is_suspended else timer / 1e6)
-        self._rests.set(run.row.key, min((rest.due for rest in run.rests.values()), default=None))
+        timer = None if run.is_suspended else run.next_timer()
+        rest = None if run.is_suspended else min((each.due for each in run.rests.values()), default=None)
+        self._timers.set(run.row.key, None if timer is None else timer / 1e6)
+        self._rests.set(run.row.key, rest)
         run.has_alarm = bool(run.timers or run.rests)
 
     def make_room(self) -> None:
         """Admit what waits, if there is room."""
-        is_waited_for = self._ready or self._seen_key < self._newest_key
+        is_waited_for = self._ready or self._seen_key < self._newest_key or self._may_have_mail
         if is_waited_for and not self._is_admitting and not self._mover.is_stopping and self.moving_count < self._moving_limit:
             self._is_admitting = True
             self._mover.spawn(self._admit_all())
@@ -152,12 +173,18 @@ class Admission:
     async def _admit_all(self) -> None:
         try:
             while not self._mover.is_stopping and (room := min(self._moving_limit - self.moving_count, ADMISSION_BATCH)) > 0:
-                if self._ready:
-                    await self._admit_woken(room)
-                elif self._seen_key < self._newest_key:
-                    await self._admit_next(room)
-                else:
-                    return
+                try:
+                    if self._may_have_mail:
+                        await self._wake_addressed()
+                    elif self._ready:
+                        await self._admit_woken(room)
+                    elif self._seen_key < self._newest_key:
+                        await self._admit_next(room)
+                    else:
+                        return
+                except (sqlite3.Error, ForebayError) as error:
+                    log.warning("instances wait until the journal can be read again: %s", error)
+                    await self._clock.sleep(RETRY_SECONDS)
         finally:
             self._is_admitting = False
 
@@ -174,21 +201,41 @@ class Admission:
                 self._mover.move(run)
         if keys:
             self._loading.update(keys)
-            found = await self._database.readers.run(lambda connection: journal.load_running(connection, keys))
-            self._bring_to_life(keys, found)
+            try:
+                found = await self._database.readers.run(lambda connection: journal.load_running(connection, keys))
+            except BaseException:
+                self._stale.update(keys)
+                self._bring_to_life([])
+                raise
+            self._bring_to_life(found)
 
     async def _admit_next(self, room: int) -> None:
         after_key, newest_key = self._seen_key, self._newest_key
-        found = await self._database.readers.run(lambda connection: journal.load_ready(connection, after_key=after_key, limit=room))
-        self._seen_key = found[-1][0].key if len(found) == room else max(newest_key, found[-1][0].key if found else 0)
-        self._bring_to_life([], found)
+        found: list[tuple[InstanceRow, History]] = []
+        self._is_loading_next = True
+        try:
+            found = await self._database.readers.run(lambda connection: journal.load_ready(connection, after_key=after_key, limit=room))
+            self._seen_key = found[-1][0].key if len(found) == room else max(newest_key, found[-1][0].key if found else 0)
+        finally:
+            self._bring_to_life(found)
 
-    def _bring_to_life(self, keys: list[int], found: list[tuple[InstanceRow, History]]) -> None:
-        self._loading.difference_update(keys)
+    async def _wake_addressed(self) -> None:
+        self._may_have_mail = False
+        try:
+            keys = await self._database.readers.run(journal.load_addressed)
+        except BaseException:
+            self._may_have_mail = True
+            raise
+        for key in keys:
+            self.wake(key, has_mail=True)
+
+    def _bring_to_life(self, found: list[tuple[InstanceRow, History]]) -> None:
+        """What has been loaded, but for what has changed meanwhile: that has to be looked at again, whether or not it was found."""
+        stale, self._stale = self._stale, set()
+        self._loading.clear()
+        self._is_loading_next = False
         for row, history in found:
-            if row.key in self._stale:
-                self._stale.discard(row.key)
-                self.wake(row.key)
-            elif row.key not in self._mover.runs and not self._mover.is_stopping:
+            if row.key not in stale and row.key not in self._mover.runs and not self._mover.is_stopping:
                 self._mover.bring_to_life(row, history, is_new=False)
-        self._stale.difference_update(keys)
+        for key in stale:
+            self.wake(key, has_mail=True)

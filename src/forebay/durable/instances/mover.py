@@ -6,12 +6,12 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from forebay.database import Database, Transaction
-from forebay.durable.activities.executor import Executor
+from forebay.durable.activities.executor import Executor, record
 from forebay.durable.activities.outgoing import send_all
 from forebay.durable.failures import NonDeterministicError
 from forebay.durable.instances.recorder import Recorder
@@ -25,6 +25,8 @@ from forebay.durable.registry import Registry
 from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.values.correlation import correlate
+
+Result = TypeVar("Result")
 
 MAIL_LIMIT = 64  # messages read at once: an instance that begins anew with each leaves the others unread
 
@@ -58,7 +60,7 @@ class Mover:
         self.runs: dict[int, Run] = {}  # by the instance's key
         self.held: dict[str, str] = {}  # why an instance cannot move, by its id
         self.is_stopping = False
-        self.background: set[asyncio.Task[None]] = set()
+        self.background: set[asyncio.Task[Any]] = set()
 
     def bring_to_life(self, row: InstanceRow, history: History, *, is_new: bool) -> None:
         """Replay an instance and start what it waits for; one that cannot be replayed is held."""
@@ -71,6 +73,10 @@ class Mover:
             run = replay(row, orchestrator, history)
         except NonDeterministicError as error:
             self._hold(row.id, str(error))
+            return
+        except Exception as error:  # a journal that is damaged: the other instances go on
+            log.exception("instance %s cannot be replayed", row.id)
+            self._hold(row.id, f"what the journal has of it cannot be replayed: {error!r}")
             return
         run.has_mail = not is_new
         self._planner.rest_where_due(run)
@@ -101,11 +107,12 @@ class Mover:
                 task.cancel()
         self._hooks.left(run)
 
-    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
         """Let something run until it ends or the engine stops."""
         task = asyncio.get_running_loop().create_task(work)
         self.background.add(task)
         task.add_done_callback(self.background.discard)
+        return task
 
     # -- calls ----------------------------------------------------------------------------------------------------
 
@@ -158,8 +165,9 @@ class Mover:
         try:
             while not run.is_over:
                 if run.is_suspended:
-                    await self._keep_for_later(run)
-                    break
+                    if not await self._keep_for_later(run):
+                        break
+                    continue  # meanwhile something else may have ended, or the instance may have been resumed
                 if run.has_mail:
                     await self._fetch(run)
                 if run.timers or run.rests:
@@ -191,14 +199,15 @@ class Mover:
             run.last_message = sequence
             run.inbox.append(self._planner.read_message(run, sequence, fact))
 
-    async def _keep_for_later(self, run: Run) -> None:
-        """What ends while the instance is suspended is durable, and is handed to it when it goes on."""
+    async def _keep_for_later(self, run: Run) -> bool:
+        """What ends while the instance is suspended is durable, and is handed to it when it goes on; False: nothing has ended."""
         incoming = [each for each in run.inbox if each.message is None]
         run.inbox = [each for each in run.inbox if each.message is not None]
         if not incoming:
-            return
+            return False
 
         def unit(tx: Transaction) -> list[int]:
+            record(tx, run, [])
             for each in incoming:
                 journal.send_message(tx, run.row.key, each.fact, run.row.incarnation)
             return [key for each in incoming for key in send_all(tx, each.events)]
@@ -207,6 +216,7 @@ class Mover:
         run.has_mail = True
         for reader in readers:
             self._hooks.message_sent(reader)
+        return True
 
     async def _write(self, run: Run, step: Step) -> None:
         """Make a step durable; afterwards the instances that it concerns are told."""
@@ -226,7 +236,6 @@ class Mover:
         if step.end is not None:
             status, output_json, updated_at = step.end
             row = replace(run.row, status=status, output_json=output_json, updated_at=updated_at)
-            self.held.pop(row.id, None)
             self.drop(run)
             self._hooks.ended(row)
             if row.parent is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -89,8 +90,7 @@ class Operations:
             journal.send_message(tx, row.key, Fact("event", -1, name, "", 1, at, at, data_json))
             return row
 
-        row = await self._submit(unit)
-        self._engine.admission.wake(row.key, has_mail=True)
+        await self.commit(unit, lambda row: self._engine.admission.wake(row.key, has_mail=True))
 
     async def terminate(self, instance_id: str, reason: str) -> None:
         """End an instance and the sub-orchestrations that it waits for; activities under way are cancelled."""
@@ -107,30 +107,38 @@ class Operations:
             journal.tell_parent(tx, ended[0])
             return ended
 
-        ended = await self._submit(unit)
-        for row in ended:
-            self._engine.admission.forget(row.key)
-            self._engine.ended(row)
-        if ended[0].parent is not None:
-            self._engine.admission.wake(ended[0].parent.key, has_mail=True)
+        def terminated(ended: list[InstanceRow]) -> None:
+            for row in ended:
+                self._engine.admission.forget(row.key)
+                self._engine.ended(row)
+            if ended[0].parent is not None:
+                self._engine.admission.wake(ended[0].parent.key, has_mail=True)
+
+        await self.commit(unit, terminated)
 
     async def suspend(self, instance_id: str, reason: str) -> None:
         """Let an instance rest: activities under way end, what has ended and what comes waits until it is resumed."""
-        row = await self._submit(lambda tx: self._set_status(tx, instance_id, "Suspended", reason))
-        run = self._engine.mover.runs.get(row.key)
-        if run is None:
-            self._engine.admission.forget(row.key)
-        else:
-            run.row, run.persisted_wait = replace(run.row, status="Suspended"), NO_WAIT
-            self._engine.admission.settled(run)
+
+        def suspended(row: InstanceRow) -> None:
+            run = self._engine.mover.runs.get(row.key)
+            if run is None:
+                self._engine.admission.forget(row.key)
+            else:
+                run.row, run.persisted_wait = replace(run.row, status="Suspended"), NO_WAIT
+                self._engine.admission.settled(run)
+
+        await self.commit(lambda tx: self._set_status(tx, instance_id, "Suspended", reason), suspended)
 
     async def resume(self, instance_id: str, reason: str) -> None:
         """Let a suspended instance go on."""
-        row = await self._submit(lambda tx: self._set_status(tx, instance_id, "Running", reason))
-        run = self._engine.mover.runs.get(row.key)
-        if run is not None:
-            run.row = replace(run.row, status="Running")
-        self._engine.admission.wake(row.key, has_mail=True)
+
+        def resumed(row: InstanceRow) -> None:
+            run = self._engine.mover.runs.get(row.key)
+            if run is not None:
+                run.row = replace(run.row, status="Running")
+            self._engine.admission.wake(row.key, has_mail=True)
+
+        await self.commit(lambda tx: self._set_status(tx, instance_id, "Running", reason), resumed)
 
     async def rewind(self, instance_id: str, reason: str) -> None:
         """Let a failed instance go on from before its failure; what succeeded without knowing of it is not run again.
@@ -148,7 +156,7 @@ class Operations:
                 status=409,
             )
         cuts = await self.cuts(first)
-        self.went_back(await self._submit(lambda tx: self.go_back(tx, cuts, reason)))
+        await self.commit(lambda tx: self.go_back(tx, cuts, reason), self.went_back)
 
     async def cuts(self, row: InstanceRow) -> list[tuple[InstanceRow, Cut]]:
         """What is left of the histories of a failed instance, and of the sub-orchestrations that it failed of, when it goes back.
@@ -204,10 +212,13 @@ class Operations:
             self._engine.transitions.record(tx, row, "Started" if known is None else "Restarted", row.created_at)
             return row, removed
 
-        row, removed = await self._submit(unit)
-        for each in removed:
-            self._engine.admission.forget(each.key)
-        self._engine.admission.add(row, is_new=True)
+        def begun(answer: tuple[InstanceRow, list[InstanceRow]]) -> None:
+            row, removed = answer
+            for each in removed:
+                self._engine.admission.forget(each.key)
+            self._engine.admission.add(row, is_new=True)
+
+        row, _ = await self.commit(unit, begun)
         return row
 
     async def purge(self, instance_id: str) -> int:
@@ -221,10 +232,12 @@ class Operations:
                 raise _not_over(row)
             return remove(tx, row, self._engine.transitions)
 
-        return len(await self._submit(unit))
+        return len(await self._engine.database.writer.submit(unit))
 
     async def purge_by(self, which: InstanceFilter, *, updated_before: int | None = None, keeps_open_letters: bool = False) -> int:
-        """The same for every instance that has ended and is not part of another; `updated_before`: microseconds since the epoch.
+        """The same for every instance that has ended and is not part of another's present round.
+
+        `updated_before`: microseconds since the epoch.
 
         With `keeps_open_letters` those stay that have an open dead letter, or whose sub-orchestrations have one.
         """
@@ -234,7 +247,9 @@ class Operations:
         if keeps_open_letters:
             where = f"{where} AND i.key NOT IN ({_WITH_OPEN_LETTERS})"
         statuses = ", ".join(f"'{each}'" for each in OVER)
-        parentless = "(i.parent IS NULL OR NOT EXISTS (SELECT 1 FROM instances p WHERE p.key = i.parent))"
+        # nor of one that has begun anew since then: one that does so for ever would keep all that it ever called
+        parent = "SELECT 1 FROM instances p WHERE p.key = i.parent AND p.incarnation = i.parent_incarnation"
+        parentless = f"(i.parent IS NULL OR NOT EXISTS ({parent}))"
         query = (
             f"SELECT {INSTANCE_COLUMNS} FROM instances i WHERE i.status IN ({statuses}) AND {parentless} AND {where} LIMIT {PURGE_BATCH}"
         )
@@ -245,15 +260,22 @@ class Operations:
 
         count = 0
         while True:
-            found, removed = await self._submit(unit, bulk=True)
+            found, removed = await self._engine.database.writer.submit(unit, bulk=True)
             count += removed
             if found < PURGE_BATCH:
                 return count
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
-    async def _submit(self, unit: Callable[[Transaction], Result], *, bulk: bool = False) -> Result:
-        return await self._engine.database.writer.submit(unit, bulk=bulk)
+    async def commit(self, unit: Callable[[Transaction], Result], then: Callable[[Result], None]) -> Result:
+        """Write, and once that is durable let the live instances follow, also when the caller is cancelled in between."""
+
+        async def work() -> Result:
+            result = await self._engine.database.writer.submit(unit)
+            then(result)
+            return result
+
+        return await asyncio.shield(self._engine.mover.spawn(work()))
 
     def _running(self, connection: sqlite3.Connection, instance_id: str) -> InstanceRow:
         row = journal.load_instance(connection, instance_id)

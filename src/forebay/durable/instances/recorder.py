@@ -82,7 +82,8 @@ class Recorder:
         try:
             self._executor.refuse_too_large(action.input_json, f"the input of {action.name}")
             row, is_new = journal.insert_instance(tx, new)
-            if row.parent != new.parent and row.is_over:  # an id that has been chosen may be used again, as in Azure
+            # an id that has been chosen may be used again, as in Azure, but not that of another project's instance
+            if row.parent != new.parent and row.is_over and row.project == run.row.project:
                 remove(tx, row, self._transitions)
                 row, is_new = journal.insert_instance(tx, new)
             if row.parent != new.parent:
@@ -103,8 +104,7 @@ class Recorder:
 
     def _record_end(self, tx: Transaction, run: Run, end: End) -> None:
         """The end of an instance, and the message of it to the one that waits for it."""
-        if not journal.end_instance(tx, run.row.key, end):
-            raise ForebayError("instance_reloaded", f"instance {run.row.id} has ended already", retryable=True)
+        journal.end_instance(tx, run.row.key, end)
         ended = replace(run.row, status=end[0], output_json=end[1], updated_at=end[2])
         failure = Failure.from_json(journal.from_json(end[1])) if end[0] == "Failed" else None
         outcome = run.driver.outcome

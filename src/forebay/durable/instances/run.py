@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from forebay.durable.activities.outgoing import Message
-from forebay.durable.failures import Failure, NonDeterministicError
+from forebay.durable.failures import Failure
 from forebay.durable.journal.journal import ATTEMPTING, FAILING, READY, SETTLING, Fact, History, InstanceRow, from_json
 from forebay.durable.orchestration.actions import CallAction, ChildAction, EventAction, TimerAction
 from forebay.durable.orchestration.context import OrchestrationContext
@@ -149,7 +149,7 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
             expect(run, fact)
             run.apply(fact)
             run.next_sequence = sequence + 1
-    except NonDeterministicError:
+    except BaseException:
         run.driver.close()
         raise
     context.is_replaying = False

@@ -23,7 +23,7 @@ class OrchestrationStatus:
     custom_status: Any
     failure_code: str | None
     waits_for: str | None  # why it does not move, when it is held
-    waits: dict[str, Any] | None  # what it waits for: see `waits_of`
+    waits: dict[str, Any] | None  # what it waits for: see `live_waits`
     version: str | None
     parent_instance_id: str | None
     correlation_id: str | None

@@ -225,6 +225,12 @@ def begin_anew(tx: Transaction, row: InstanceRow, input_json: str, unread: Itera
     replace_history(tx, row.key, unread)
 
 
+def goes_on(tx: Transaction, instance: int, incarnation: int) -> bool:
+    """Whether an instance is still there, has not ended, and has not begun anew."""
+    query = "SELECT 1 FROM instances WHERE key = ? AND incarnation = ? AND status IN ('Running', 'Suspended')"
+    return tx.execute(query, (instance, incarnation)).fetchone() is not None
+
+
 def set_wait(tx: Transaction, instance: int, wake_at: int | None, waits_for_json: str | None) -> None:
     """Record when an instance has something to do, and what it waits for until then."""
     tx.execute("UPDATE instances SET wake_at = ?, waits_for = ? WHERE key = ?", (wake_at, waits_for_json, instance))
@@ -238,10 +244,7 @@ def set_custom_status(tx: Transaction, instance: int, status_json: str | None) -
 def tell_parent(tx: Transaction, row: InstanceRow) -> None:
     """Leave the end of an instance for the one that waits for it, if it still does."""
     parent = row.parent
-    if parent is None:
-        return
-    waits = "SELECT 1 FROM instances WHERE key = ? AND incarnation = ? AND status IN ('Running', 'Suspended')"
-    if tx.execute(waits, (parent.key, parent.incarnation)).fetchone() is None:
+    if parent is None or not goes_on(tx, parent.key, parent.incarnation):
         return
     assert row.output_json is not None
     kind: FactKind = "child_completed" if row.status == "Completed" else "child_failed"
@@ -298,8 +301,12 @@ def load_beginning(connection: sqlite3.Connection) -> tuple[int, list[tuple[int,
     """What an engine begins with: the newest key, key and time of every instance that waits for a time, and who has messages."""
     (newest,) = connection.execute("SELECT max(key) FROM instances").fetchone()
     timed = connection.execute("SELECT key, wake_at FROM instances WHERE status = 'Running' AND wake_at > 0").fetchall()
-    addressed = connection.execute("SELECT DISTINCT instance FROM messages ORDER BY instance").fetchall()
-    return newest or 0, timed, [key for (key,) in addressed]
+    return newest or 0, timed, load_addressed(connection)
+
+
+def load_addressed(connection: sqlite3.Connection) -> list[int]:
+    """The keys of all that have messages."""
+    return [key for (key,) in connection.execute("SELECT DISTINCT instance FROM messages ORDER BY instance")]
 
 
 def load_history(connection: sqlite3.Connection, instance: int) -> History:

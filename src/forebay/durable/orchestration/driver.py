@@ -60,7 +60,9 @@ class Driver:
         """Run the orchestrator up to its first wait."""
         try:
             started = self._orchestrator(self.context)
-        except Exception as error:
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # also a panic of an extension, which is no `Exception`
             self.fail(error)
             return
         if not isinstance(started, Generator):
