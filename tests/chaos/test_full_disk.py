@@ -18,7 +18,7 @@ CYCLE_COUNT = 3
 SETTINGS = {"FOREBAY_MIN_FREE_DISK_MB": "0", "FOREBAY_FIRST_RETRY_SECONDS": "0.1"}  # writes really fail, and are not refused before
 
 
-@pytest.fixture(params=["mounted", "limited"])
+@pytest.fixture(params=["mounted", "limited"] if len(SEEDS) > 1 else ["mounted"])
 def disk_at(request: pytest.FixtureRequest) -> Callable[[Path], contextlib.AbstractContextManager[Disk]]:
     """Both kinds where mounting is allowed; twice the second one elsewhere."""
     if request.param == "mounted":

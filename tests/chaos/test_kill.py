@@ -11,7 +11,7 @@ from scenario import SEEDS, Senders, chance_of, settle_and_reckon
 
 from program import running
 
-KILL_COUNT = int(os.environ.get("FOREBAY_TEST_KILLS", "12"))
+KILL_COUNT = int(os.environ.get("FOREBAY_TEST_KILLS", "8"))
 FILE_COUNT = 200
 
 

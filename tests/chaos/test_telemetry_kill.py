@@ -19,7 +19,7 @@ from telemetry_senders import Sender, assert_exactly_once, stored
 
 from program import Program, eventually, running
 
-KILL_COUNT = int(os.environ.get("FOREBAY_TEST_KILLS", "8"))
+KILL_COUNT = int(os.environ.get("FOREBAY_TEST_KILLS", "5"))
 SENDER_COUNT = 4
 START_SECONDS = 2.0  # of the processor until it takes telemetry again: the clock on the wall shows what others do, too, and is printed
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -436,7 +437,11 @@ def calm_case(folder: Path, name: str, seed: int | None = None, limits: EngineLi
     return run_calmly(WaitingCase(folder / "calm.db", name, {"in": 1}, seed, limits=limits))
 
 
-@pytest.mark.parametrize(("memory", "seed"), [("kept", None), ("evicted", 7)], ids=["kept", "evicted, with delays"])
+IS_LONG = int(os.environ.get("FOREBAY_TEST_ROUNDS", "1")) > 1
+MEMORIES = [("kept", None), ("evicted", 7)] if IS_LONG else [("evicted", 7)]  # evicted, and with delays
+
+
+@pytest.mark.parametrize(("memory", "seed"), MEMORIES, ids=str)
 @pytest.mark.parametrize("orchestrator", ORCHESTRATORS, ids=lambda orchestrator: orchestrator.__name__)
 def test_a_crash_before_or_after_any_write_changes_nothing(
     tmp_path: Path, orchestrator: Callable[[OrchestrationContext], Any], memory: str, seed: int | None
@@ -526,7 +531,7 @@ def calm_program(folder: str, program: list[Any], seed: int | None, memory: str)
     return run_calmly(CaseWithoutEnd(Path(folder) / "calm.db", "interpret_rounds", program, seed, limits=LIMITS[memory]))
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=15 if IS_LONG else 8, deadline=None, suppress_health_check=list(HealthCheck))
 @given(program=programs, seed=st.none() | st.integers(0, 1000), memory=memories)
 def test_a_crash_at_any_write_of_any_program_changes_nothing(program: list[Any], seed: int | None, memory: str) -> None:
     with TemporaryDirectory() as folder:
