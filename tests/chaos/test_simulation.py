@@ -18,7 +18,7 @@ import pytest
 from forebay.testing.accidents import ALL_FAULTS, NO_FAULTS, Faults
 from forebay.testing.simulation import Outcome, random_steps, simulate
 
-RUN_COUNT = int(os.environ.get("FOREBAY_TEST_SIMULATED_RUNS", "200"))
+RUN_COUNT = int(os.environ.get("FOREBAY_TEST_SIMULATED_RUNS", "100"))
 FIRST_SEED = int(os.environ.get("FOREBAY_TEST_SEED", "0"))
 BATCH = 100
 

@@ -15,6 +15,7 @@ from forebay.durable import ActivityFailed, OrchestrationContext, RetryOptions
 from forebay.errors import ForebayError
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
+MANY = 1000 if len(SETTINGS) > 3 else 300
 EVER = 1e9  # seconds
 
 
@@ -138,13 +139,13 @@ def test_times_and_timers_hold_while_the_clock_jumps_an_hour_back_and_forth(stag
     assert times == sorted(times)
 
 
-def test_a_thousand_waits_in_one_instance(stage: Stage) -> None:
+def test_many_waits_in_one_instance(stage: Stage) -> None:
     def patient(context: OrchestrationContext) -> Steps:
-        for _ in range(1000):
+        for _ in range(MANY):
             yield after(context, 1)
         return (context.current_utc_datetime - START).total_seconds()
 
-    assert 1000 <= stage.output_of(patient) < 1200
+    assert MANY <= stage.output_of(patient) < 1.2 * MANY
 
 
 def test_a_timer_that_is_cancelled_does_not_hold_up_the_end_and_never_wakes(stage: Stage) -> None:
@@ -360,9 +361,9 @@ def test_a_loop_that_races_events_against_timers_hears_every_event(stage: Stage)
     assert stage.live(story, looping) == [list(range(50)), True]
 
 
-def test_a_thousand_races_that_the_timer_wins(stage: Stage) -> None:
+def test_many_races_that_the_timer_wins(stage: Stage) -> None:
     def looping(context: OrchestrationContext) -> Steps:
-        for _ in range(1000):
+        for _ in range(MANY):
             yield context.task_any([after(context, 1), context.wait_for_external_event("never")])
         return "done"
 
