@@ -271,7 +271,10 @@ def _must_be_open(letter: DeadLetter | None) -> None:
 
 def _not_found(letter_id: int) -> ForebayError:
     return ForebayError(
-        "dead_letter_not_found", f"there is no dead letter {letter_id}", hint="GET /deadletters lists those that are open", status=404
+        "dead_letter_not_found",
+        f"there is no dead letter {letter_id}",
+        hint="`forebay deadletters list`, or GET /deadletters, lists those that are open",
+        status=404,
     )
 
 
