@@ -11,10 +11,20 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+from msgspec.structs import replace
 from tests.integration.durable_bench import Bench, open_engine, rows
 from tests.integration.waiting_stage import Steps, until, until_waiting
 
-from forebay.durable import DeadLetters, EngineLimits, OrchestrationContext, OutgoingEvent, Registry, ResultWithEvents, RetryOptions
+from forebay.durable import (
+    DeadLetters,
+    DurableEngine,
+    EngineLimits,
+    OrchestrationContext,
+    OutgoingEvent,
+    Registry,
+    ResultWithEvents,
+    RetryOptions,
+)
 from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import SeededRandomness, run_virtual
 from forebay.values.correlation import Correlation
@@ -116,6 +126,37 @@ def test_an_activity_that_ends_while_the_end_of_another_one_is_kept_for_later_is
 
     assert works.live(story, path) == ["a", "b"]
     assert sorted(works.calls) == ["a", "b"]
+
+
+def test_an_activity_that_ends_in_the_moment_of_a_suspension_is_not_run_again(works: Works, path: Path) -> None:
+    engines: list[DurableEngine] = []
+
+    def suspend() -> None:
+        """What the engine does once a suspension is durable."""
+        (engine,) = engines
+        (run,) = engine.mover.runs.values()
+        run.row = replace(run.row, status="Suspended")
+        engine.admission.settled(run)
+
+    @works.registry.activity
+    async def end_with_a_suspension(value: str) -> str:
+        works.calls.append(value)
+        asyncio.get_running_loop().call_soon(suspend)
+        return value
+
+    @works.registry.orchestrator
+    def one(context: OrchestrationContext) -> Steps:
+        return (yield context.call_activity("end_with_a_suspension", "a"))
+
+    async def story(bench: Bench) -> Any:
+        engines.append(bench.engine)
+        await bench.client.start_new("one", "i")
+        await asyncio.sleep(1)
+        await bench.client.resume("i")
+        return (await bench.client.wait_for_completion("i", 100)).output
+
+    assert works.live(story, path) == "a"
+    assert works.calls == ["a"]
 
 
 def test_a_wait_between_two_tries_that_ends_while_an_instance_is_suspended_waits_in_peace(works: Works, path: Path) -> None:
@@ -253,6 +294,44 @@ def test_transactional_work_that_meets_a_termination_does_not_happen(works: Work
     works.live(story, path)
     assert rows(path, "SELECT * FROM effects") == []
     assert rows(path, "SELECT kind FROM history") == [("attempt_failed",)]
+
+
+@pytest.mark.parametrize("second_interval", range(1000, 1040, 5))
+@pytest.mark.parametrize("moment", [0.98, 0.99, 1.0])
+def test_transactional_work_that_ends_while_a_step_is_written_is_followed_up(path: Path, second_interval: int, moment: float) -> None:
+    registry, tries = Registry(), []
+
+    @registry.transactional
+    def write(tx: Any, name: str) -> str:
+        tries.append(name)
+        if tries.count(name) == 1:
+            raise OSError("not yet")
+        return name
+
+    @registry.activity
+    async def say(value: str) -> str:
+        return value
+
+    @registry.orchestrator
+    def child(context: OrchestrationContext) -> Steps:
+        yield context.wait_for_external_event("never")
+
+    @registry.orchestrator
+    def main(context: OrchestrationContext) -> Steps:
+        first = context.call_activity_with_retry("write", RetryOptions(1000, 2), "first")
+        second = context.call_activity_with_retry("write", RetryOptions(second_interval, 2), "second")
+        yield context.task_any([first, second])
+        yield context.task_any([second, context.call_sub_orchestrator("child")])
+        return (yield context.call_activity("say", "end"))
+
+    async def story() -> Any:
+        async with open_engine(registry, path, delay_seconds=lambda: COMMIT_SECONDS) as bench:
+            await bench.client.start_new("main", "i")
+            await asyncio.sleep(moment)
+            await bench.client.raise_event("i", "anything")  # reading it takes as long as writing
+            return (await bench.client.wait_for_completion("i", 100)).output
+
+    assert run_virtual(story) == "end"
 
 
 def test_an_instance_that_was_held_waits_for_nothing_once_it_is_terminated(works: Works, path: Path) -> None:

@@ -16,8 +16,10 @@ from tests.integration.durable_bench import Bench, open_engine, rows
 from forebay.durable import Divergence, OrchestrationContext, Registry, ReplayReport, RetryOptions, Task, check_replay
 from forebay.durable.checks.check import recorded_instances
 from forebay.durable.checks.export import write_export
+from forebay.durable.checks.shadow_replays import ShadowReplays
+from forebay.durable.journal.journal import InstanceRow
 from forebay.errors import ForebayError
-from forebay.testing.virtual_loop import run_virtual
+from forebay.testing.virtual_loop import SeededRandomness, run_virtual
 
 Steps = Generator[Task[Any], Any, Any]
 Orchestrator = Callable[[OrchestrationContext], Any]
@@ -280,3 +282,23 @@ def test_a_replay_for_comparison_calls_no_activity_and_says_that_it_is_a_replay(
 
     record(registry, tmp_path / "test.db", story)
     assert said == ["before 0", "0", "before 1", "1", "before 2", "2"]
+
+
+@pytest.mark.parametrize(("ratio", "fewest", "most"), [(0, 0, 0), (0.01, 60, 140), (0.3, 2800, 3200), (1, 10_000, 10_000)])
+async def test_the_share_that_was_asked_for_is_taken(ratio: float, fewest: int, most: int) -> None:
+    row = InstanceRow(key=1, id="i", name="one", status="Completed", input_json="1", output_json="1", created_at=0, updated_at=0, lane="")
+    taken: list[int] = []
+
+    class NoReaders:
+        async def run(self, _: Callable[[sqlite3.Connection], Any]) -> Any:
+            return "same"
+
+        async def close(self) -> None:
+            pass
+
+    shadows = ShadowReplays(Registry(), NoReaders(), SeededRandomness(1), ratio=ratio, diverged=lambda _: None)
+    for number in range(10_000):
+        if shadows.takes(row):
+            taken.append(number)
+            await shadows.run()
+    assert fewest <= len(taken) <= most

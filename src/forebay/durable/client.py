@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
+
+from msgspec.structs import replace
 
 from forebay.durable.instances.operations import InstanceFilter, Operations
 from forebay.durable.instances.status import OrchestrationStatus

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
@@ -158,13 +159,15 @@ class DurableEngine:
         self.admission.close()
         for task in self._reloading:
             task.cancel()
-        under_way = {task for run in self.mover.runs.values() for task in run.tasks} | self.mover.background
-        if under_way:
-            await asyncio.wait(under_way, timeout=self.limits.stop_deadline_seconds)
-        leftover = {task for run in self.mover.runs.values() for task in run.tasks} | self.mover.background | self._reloading
-        for task in leftover:
-            task.cancel()
-        await asyncio.gather(*leftover, return_exceptions=True)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.stop_deadline_seconds):
+                while under_way := self.mover.under_way:
+                    await asyncio.wait(under_way)
+        self.mover.workers.close()
+        while leftover := self.mover.under_way | self._reloading:
+            for task in leftover:
+                task.cancel()
+            await asyncio.gather(*leftover, return_exceptions=True)
         await self._executor.close()
         for run in self.mover.runs.values():
             run.driver.close()
@@ -259,9 +262,10 @@ class DurableEngine:
         waiters = self._waiters.setdefault(instance_id, set())
         waiters.add(waiter)
         try:
-            row = await self.load(instance_id)
-            if row is None or row.is_over:
-                return row
+            if not self.mover.is_live(instance_id):
+                row = await self.load(instance_id)
+                if row is None or row.is_over:
+                    return row
             if self.mover.is_stopping:
                 raise _stopped()
             return await waiter

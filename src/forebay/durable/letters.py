@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from msgspec import structs
+
 from forebay.database.transaction import Transaction
 from forebay.durable.failures import Failure
 from forebay.durable.instances.operations import Operations
@@ -248,7 +250,7 @@ class DeadLetters:
         """The same as the instance that failed, whose input the letter has."""
         new = self._engine.new_instance(letter.orchestrator, None, None)
         ties = None if letter.correlation_id is None else Correlation(id=letter.correlation_id, project=letter.project)
-        return replace(new, input_json=letter.input_json, correlation=ties)
+        return structs.replace(new, input_json=letter.input_json, correlation=ties)
 
 
 def _is_same_run(row: InstanceRow, letter: DeadLetter) -> bool:

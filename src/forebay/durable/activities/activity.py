@@ -51,16 +51,6 @@ def current_activity() -> ActivityInfo:
     return tell()
 
 
-class Running:
-    """A context manager: its block is the try that `tell` describes. Few activities ask, so it is described only then."""
-
-    __slots__ = ("_tell", "_token")
-
-    def __init__(self, tell: Callable[[], ActivityInfo]) -> None:
-        self._tell = tell
-
-    def __enter__(self) -> None:
-        self._token = _current.set(self._tell)
-
-    def __exit__(self, *error: object) -> None:
-        _current.reset(self._token)
+def tell_of_activity(tell: Callable[[], ActivityInfo]) -> None:
+    """From now on the caller's context is that of a try. Few activities ask which, so it is described only then."""
+    _current.set(tell)

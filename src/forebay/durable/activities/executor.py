@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 import msgspec
 
 from forebay.database import Transaction, Writer
-from forebay.durable.activities.activity import ActivityInfo, ResultWithEvents, Running
+from forebay.durable.activities.activity import ActivityInfo, ResultWithEvents, tell_of_activity
+from forebay.durable.activities.awaiting import go_on
 from forebay.durable.activities.limits import limit_of
 from forebay.durable.activities.outgoing import Message, send_all
 from forebay.durable.activities.payloads import encode_payload, refuse_too_large
@@ -19,11 +19,12 @@ from forebay.durable.activities.process_protocol import Call
 from forebay.durable.activities.processes import ProcessPool
 from forebay.durable.activities.rooms import Room, RoomState
 from forebay.durable.activities.spans import AttemptSpans
-from forebay.durable.activities.threads import ThreadPlace, ThreadPool
+from forebay.durable.activities.threads import ThreadPool
 from forebay.durable.activities.time_limit import TimeLimit
 from forebay.durable.failures import Failure
+from forebay.durable.instances.records import record
 from forebay.durable.instances.run import Attempts, Run
-from forebay.durable.journal.journal import Fact, FactKind, append_fact, goes_on, to_json
+from forebay.durable.journal.journal import Fact, FactKind, to_json
 from forebay.durable.orchestration.actions import ActivityAction, CallAction
 from forebay.durable.registry import Activity, Registry, TransactionalActivity
 from forebay.effects import Clock
@@ -44,9 +45,10 @@ class Try(msgspec.Struct, frozen=True):
     run: Run
     action: ActivityAction
     attempt: int  # from 1
-    events: list[Message]  # that its result wants raised
+    limit: TimeLimit
+    events: list[Message] = []  # that its result wants raised
 
-    def info(self, heartbeat: Callable[[], None]) -> ActivityInfo:
+    def info(self) -> ActivityInfo:
         """What the activity may know of it."""
         row = self.run.row
         return ActivityInfo(
@@ -55,7 +57,7 @@ class Try(msgspec.Struct, frozen=True):
             # the id may be used again after a restart or a purge, and both numbers begin anew then; the time of the beginning does not
             activity_id=f"{row.id}:{row.created_at:x}:{row.incarnation:x}:{self.action.task_id:x}",
             attempt=self.attempt,
-            heartbeat=heartbeat,
+            heartbeat=self.limit.beat,
         )
 
 
@@ -90,6 +92,7 @@ class Executor:
         self._message_lifetime_seconds = message_lifetime_seconds
         self._spans = spans
         self._rooms: dict[str, Room] = {}
+        self._places = {"loop": self._in_loop, "thread": self._in_thread, "process": self._in_process}
         self._threads = ThreadPool(thread_count, clock)
         self._processes = ProcessPool(process_count, clock)
 
@@ -126,19 +129,30 @@ class Executor:
         self._threads.close()
         await self._processes.close()
 
-    async def run(self, run: Run, action: ActivityAction, attempts: Attempts) -> Tried:
-        """One try. Raises `ForebayError` (`database_unavailable`, `instance_reloaded`) when it is no matter of the activity."""
+    async def run(self, run: Run, action: ActivityAction, attempts: Attempts, called_at: int) -> Tried:
+        """One try, called for at `called_at` (microseconds since the epoch).
+
+        Raises `ForebayError` (`database_unavailable`, `instance_reloaded`) when it is no matter of the activity.
+        """
         activity = self._activities[action.name]
-        scheduled_at = self.now_us() if attempts.first_scheduled_at is None else attempts.first_scheduled_at
-        if self.is_expired(attempts.first_scheduled_at):
+        scheduled_at = attempts.first_scheduled_at
+        if scheduled_at is None:
+            scheduled_at = called_at
+        elif self.is_expired(scheduled_at):
             failure = self._expired(action, scheduled_at)
             return self._failed(run, action, failure, attempts.failed_count, scheduled_at)
         attempt = attempts.failed_count + 1
         try:
             if isinstance(activity, TransactionalActivity):
                 return await self._run_transactional(activity, run, action, attempt, scheduled_at)
-            tried = Try(activity, run, action, attempt, [])
-            payload = await self._call(tried)
+            limit = TimeLimit(activity.timeout_seconds, activity.name, _LEFT_BEHIND[activity.runs_in])
+            tried = Try(activity, run, action, attempt, limit)
+            work, room = self._places[activity.runs_in], self._room(activity)
+            if room is None:
+                payload = await work(tried)
+            else:
+                async with room.place(run.row.lane, run.row.id):
+                    payload = await work(tried)
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # also a panic of an extension, which is no `Exception`
@@ -151,9 +165,9 @@ class Executor:
             return self._failed(run, action, failure, attempt, scheduled_at)
         return Tried(self._fact("completed", run, action, attempt, scheduled_at, payload), events=tuple(tried.events))
 
-    def is_expired(self, scheduled_at: int | None) -> bool:
-        """Whether a call was first scheduled too long ago to be tried again; None: it has not been tried yet."""
-        return scheduled_at is not None and self.now_us() - scheduled_at > self._message_lifetime_seconds * 1e6
+    def is_expired(self, scheduled_at: int) -> bool:
+        """Whether a call was first scheduled too long ago to be tried again."""
+        return self.now_us() - scheduled_at > self._message_lifetime_seconds * 1e6
 
     def _expired(self, action: ActivityAction, scheduled_at: int) -> Failure:
         since, lifetime = rfc3339(from_microseconds(scheduled_at)), timedelta(seconds=self._message_lifetime_seconds)
@@ -194,7 +208,7 @@ class Executor:
                 data = self.encode(event.data, f"the data of event {event.name!r} of {action.name}").decode()
                 events.append(Message(event.instance_id, event.name, data))
             result = result.value
-        return self.encode(result, f"the result of {action.name}").decode()
+        return encode_payload(result, f"the result of {action.name}", self._payload_bytes).decode()
 
     def _failed(self, run: Run, action: ActivityAction, failure: Failure, attempt: int, scheduled_at: int) -> Tried:
         at = max(run.last_at, self.now_us())
@@ -202,13 +216,6 @@ class Executor:
         kind: FactKind = "failed" if is_last else "attempt_failed"
         payload = to_json(failure.to_json())
         return Tried(Fact(kind, action.task_id, action.name, action.input_hash, attempt, scheduled_at, at, payload))
-
-    async def _call(self, tried: Try) -> str:
-        room = self._room(tried.activity)
-        if room is None:
-            return await self._in_place(tried)
-        async with room.place(tried.run.row.lane, tried.run.row.id):
-            return await self._in_place(tried)
 
     def _room(self, activity: Activity) -> Room | None:
         if activity.concurrency is None:
@@ -218,48 +225,36 @@ class Executor:
             room = self._rooms[activity.name] = Room(activity.name, limit_of(activity.concurrency), self._clock)
         return room
 
-    async def _in_place(self, tried: Try) -> str:
-        """What blocks needs a thread or a process, and may have to wait for it."""
-        lane, instance_id = tried.run.row.lane, tried.run.row.id
-        if tried.activity.runs_in == "loop":
-            return await self._attempt(tried, self._in_loop)
-        if tried.activity.runs_in == "process":
-            async with self._processes.room.place(lane, instance_id):
-                return await self._attempt(tried, self._in_process)
-        async with self._threads.place(lane, instance_id) as thread:
-            return await self._attempt(tried, partial(self._in_thread, thread))
-
-    async def _attempt(self, tried: Try, work: Callable[[Try, TimeLimit], Awaitable[str]]) -> str:
-        activity, action = tried.activity, tried.action
-        with self._spans.attempt(activity.name, tried.run.row.id, action.task_id, tried.attempt):
-            self.refuse_too_large(action.input_json, f"the input of {action.name}")
-            limit = TimeLimit(activity.timeout_seconds)
+    async def _in_loop(self, tried: Try) -> str:
+        with self._span(tried):
+            tell_of_activity(tried.info)
+            steps = tried.activity.function(self._input(tried.action)).__await__()
             try:
-                async with limit:
-                    return await work(tried, limit)
-            except TimeoutError as error:
-                if limit.is_over:
-                    message = f"activity {activity.name!r} ran longer than {activity.timeout_seconds:g} s{_LEFT_BEHIND[activity.runs_in]}"
-                    raise TimeoutError(message) from error
-                raise
-
-    async def _in_loop(self, tried: Try, limit: TimeLimit) -> str:
-        limit.begin()
-        with Running(lambda: tried.info(limit.beat)):
-            result = await tried.activity.function(msgspec.json.decode(tried.action.input_json))
-        return self._payload(tried.action, result, tried.events)
-
-    async def _in_thread(self, thread: ThreadPlace, tried: Try, limit: TimeLimit) -> str:
-        def work() -> str:
-            with Running(lambda: tried.info(limit.beat)):
-                result = tried.activity.function(msgspec.json.decode(tried.action.input_json))
+                awaited = next(steps)
+            except StopIteration as ended:
+                result = ended.value
+            else:
+                async with tried.limit:  # only what waits can be stopped
+                    tried.limit.begin()
+                    result = await go_on(awaited, steps.send, steps.throw)
             return self._payload(tried.action, result, tried.events)
 
-        limit.begin()
-        return await thread.run(work)
+    async def _in_thread(self, tried: Try) -> str:
+        def work() -> str:
+            tell_of_activity(tried.info)
+            result = tried.activity.function(value)
+            return self._payload(tried.action, result, tried.events)
 
-    async def _in_process(self, tried: Try, limit: TimeLimit) -> str:
-        function, info, correlation = tried.activity.function, tried.info(limit.beat), tried.run.row.correlation
+        row = tried.run.row
+        async with self._threads.place(row.lane, row.id) as thread:
+            with self._span(tried):
+                value = self._input(tried.action)
+                async with tried.limit:
+                    tried.limit.begin()
+                    return await thread.run(work)
+
+    async def _in_process(self, tried: Try) -> str:
+        function, info, row = tried.activity.function, tried.info(), tried.run.row
         call = Call(
             module=function.__module__,
             qualified_name=function.__qualname__,
@@ -269,12 +264,22 @@ class Executor:
             instance_id=info.instance_id,
             activity_id=info.activity_id,
             attempt=info.attempt,
-            correlation=None if correlation is None else (correlation.id, correlation.project),
+            correlation=None if row.correlation is None else (row.correlation.id, row.correlation.project),
         )
-        return await self._processes.run(call, on_begun=limit.begin, on_beat=limit.beat)
+        async with self._processes.room.place(row.lane, row.id):
+            with self._span(tried):
+                self._refuse_input(tried.action)
+                async with tried.limit as limit:
+                    return await self._processes.run(call, on_begun=limit.begin, on_beat=limit.beat)
+
+    def _span(self, tried: Try) -> AbstractContextManager[None]:
+        return self._spans.attempt(tried.activity.name, tried.run.row.id, tried.action.task_id, tried.attempt)
+
+    def _refuse_input(self, action: ActivityAction) -> None:
+        refuse_too_large(action.input_json, f"the input of {action.name}", self._payload_bytes)
 
     def _input(self, action: ActivityAction) -> Any:
-        self.refuse_too_large(action.input_json, f"the input of {action.name}")
+        self._refuse_input(action)
         return msgspec.json.decode(action.input_json)
 
     def _fact(self, kind: FactKind, run: Run, action: ActivityAction, attempt: int, scheduled_at: int, payload: str) -> Fact:
@@ -286,17 +291,3 @@ def _is_cancelled() -> bool:
     """Whether the engine cancels this task, and not something inside the activity that was cancelled on its own."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
-
-
-def record(tx: Transaction, run: Run, facts: list[Fact]) -> None:
-    """Append facts to an instance's history, in the writer's order.
-
-    Raises `ForebayError` (`instance_reloaded`) when the live instance has been given up meanwhile: its successor
-    replays the journal as it is, so nothing may be added behind its back. The same when it has been terminated or purged and does
-    not know of it yet.
-    """
-    if run.is_over or not goes_on(tx, run.row.key, run.row.incarnation):
-        raise ForebayError("instance_reloaded", f"instance {run.row.id} has been reloaded", retryable=True)
-    for fact in facts:
-        append_fact(tx, run.row.key, run.next_sequence, fact)
-        run.next_sequence += 1

@@ -17,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from forebay.durable.activities.activity import ActivityInfo, Running
+from forebay.durable.activities.activity import ActivityInfo, tell_of_activity
 from forebay.durable.activities.payloads import encode_payload
 from forebay.durable.activities.process_protocol import Beat, Begun, Call, Done, Failed, FromProcess, Line, Ready, call_decoder
 from forebay.durable.failures import Failure
@@ -101,8 +101,8 @@ def _answer(call: Call, parent: Parent) -> Done | Failed:
         name=call.name, instance_id=call.instance_id, activity_id=call.activity_id, attempt=call.attempt, heartbeat=parent.beat
     )
     try:
-        with Running(lambda: info):
-            result = _find(call)(msgspec.json.decode(call.input_json))
+        tell_of_activity(lambda: info)
+        result = _find(call)(msgspec.json.decode(call.input_json))
         return Done(encode_payload(result, f"the result of {call.name}", call.payload_limit_bytes))
     except BaseException as error:  # whatever it is, it is the activity's
         failure = Failure.of(error)

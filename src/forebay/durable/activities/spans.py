@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import context as contexts
 from opentelemetry.trace import NoOpTracer, StatusCode, Tracer, set_span_in_context
@@ -12,6 +12,8 @@ from opentelemetry.trace import NoOpTracer, StatusCode, Tracer, set_span_in_cont
 from forebay.durable.activities.processes import RemoteTraceback
 from forebay.durable.failures import Failure
 from forebay.errors import ForebayError
+
+_NOTHING = nullcontext()
 
 
 class AttemptSpans:
@@ -25,12 +27,12 @@ class AttemptSpans:
         self._tracer = tracer
         self._is_off = isinstance(tracer, NoOpTracer)
 
-    @contextmanager
-    def attempt(self, activity: str, instance_id: str, task_id: int, attempt: int) -> Iterator[None]:
+    def attempt(self, activity: str, instance_id: str, task_id: int, attempt: int) -> AbstractContextManager[None]:
         """The span of the try that the block is."""
-        if self._is_off:
-            yield
-            return
+        return _NOTHING if self._is_off else self._attempt(activity, instance_id, task_id, attempt)
+
+    @contextmanager
+    def _attempt(self, activity: str, instance_id: str, task_id: int, attempt: int) -> Iterator[None]:
         attributes = {
             "type": "activity",
             "target": instance_id,

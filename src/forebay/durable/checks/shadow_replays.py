@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import sqlite3
 from collections import deque
 from collections.abc import Callable
@@ -32,13 +33,22 @@ class ShadowReplays:
         self._ratio = ratio
         self._diverged = diverged
         self._waiting: deque[InstanceRow] = deque()
+        self._passed_over = self._draw()  # instances, until the next one is taken
 
     def takes(self, row: InstanceRow) -> bool:
         """Maybe put an instance that has ended into the sample; True when `run` has to be called."""
-        if self._ratio <= 0 or len(self._waiting) >= WAITING_LIMIT or self._random.ratio() >= self._ratio:
+        if self._passed_over >= 1 or len(self._waiting) >= WAITING_LIMIT:
+            self._passed_over -= 1
             return False
+        self._passed_over = self._draw()
         self._waiting.append(row)
         return len(self._waiting) == 1
+
+    def _draw(self) -> float:
+        """How many instances in a row are not taken when each is with the same chance: one number for all of them, not one for each."""
+        if not 0 < self._ratio < 1:
+            return 0 if self._ratio > 0 else math.inf
+        return math.log(1 - self._random.ratio()) / math.log(1 - self._ratio)
 
     async def run(self) -> None:
         """Replay what waits."""

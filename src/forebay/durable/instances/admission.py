@@ -116,7 +116,7 @@ class Admission:
         key = run.row.key
         if run.timers or run.rests or run.has_alarm:
             self._set_alarms(run)
-        if run.busy or run.transactional_count or run.is_advancing:
+        if run.busy or run.transactional_count or run.is_advancing or run.is_due:
             self._waiting.pop(key, None)
         elif run.is_suspended:
             self._mover.drop(run)  # nothing wakes it but a change from outside
@@ -146,7 +146,7 @@ class Admission:
 
     def _set_alarms(self, run: Run) -> None:
         timer = None if run.is_suspended else run.next_timer()
-        rest = None if run.is_suspended else min((each.due for each in run.rests.values()), default=None)
+        rest = None if run.is_suspended else run.next_rest()
         self._timers.set(run.row.key, None if timer is None else timer / 1e6)
         self._rests.set(run.row.key, rest)
         run.has_alarm = bool(run.timers or run.rests)
@@ -161,7 +161,7 @@ class Admission:
     def _evict(self, run: Run) -> None:
         """Let an instance go that waits; its alarms stay."""
         key = run.row.key
-        timer, rest = run.next_timer(), min((rest.due for rest in run.rests.values()), default=None)
+        timer, rest = run.next_timer(), run.next_rest()
         self._mover.drop(run)
         self._timers.set(key, None if timer is None else timer / 1e6)
         self._rests.set(key, rest)

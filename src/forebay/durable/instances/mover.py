@@ -5,23 +5,26 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from msgspec.structs import replace
 
 from forebay.database import Database, Transaction
-from forebay.durable.activities.executor import Executor, record
+from forebay.durable.activities.executor import Executor
 from forebay.durable.activities.outgoing import send_all
 from forebay.durable.failures import NonDeterministicError
-from forebay.durable.instances.recorder import Recorder
-from forebay.durable.instances.run import Attempts, Incoming, Pending, Run, replay
+from forebay.durable.instances.recorder import Recorded, Recorder
+from forebay.durable.instances.records import record
+from forebay.durable.instances.run import Incoming, Pending, Run, replay
 from forebay.durable.instances.steps import Planner, Step
+from forebay.durable.instances.workers import Call, Workers
 from forebay.durable.journal import journal
 from forebay.durable.journal.journal import History, InstanceRow
 from forebay.durable.journal.transitions import Transitions
 from forebay.durable.orchestration.actions import ActivityAction
-from forebay.durable.registry import Registry
+from forebay.durable.registry import Registry, TransactionalActivity
 from forebay.effects import Effects
 from forebay.errors import ForebayError
 from forebay.values.correlation import correlate
@@ -58,9 +61,23 @@ class Mover:
         self._recorder = Recorder(executor, transitions)
         self._hooks = hooks
         self.runs: dict[int, Run] = {}  # by the instance's key
+        self._live_ids: set[str] = set()  # of those
         self.held: dict[str, str] = {}  # why an instance cannot move, by its id
         self.is_stopping = False
         self.background: set[asyncio.Task[Any]] = set()
+        self.workers = Workers(self._call)
+        self._context = copy_context()  # of work for many instances
+        self._due: list[Run] = []
+        self._unwritten: list[tuple[Run, Step]] = []
+
+    def is_live(self, instance_id: str) -> bool:
+        """Whether an instance is in memory, and its end will be told."""
+        return instance_id in self._live_ids
+
+    @property
+    def under_way(self) -> set[asyncio.Task[Any]]:
+        """All that ends by itself, or when it is cancelled."""
+        return self.background | self.workers.tasks
 
     def bring_to_life(self, row: InstanceRow, history: History, *, is_new: bool) -> None:
         """Replay an instance and start what it waits for; one that cannot be replayed is held."""
@@ -81,35 +98,35 @@ class Mover:
         run.has_mail = not is_new
         self._planner.rest_where_due(run)
         self.runs[row.key] = run
+        self._live_ids.add(row.id)
+        run.context.run(correlate, row.correlation)
         self.move(run)
 
     def move(self, run: Run) -> None:
         """See what there is to do for a live instance."""
         if run.is_advancing or run.is_over:
             return
-        is_plain = not (run.has_mail or run.inbox or run.rests or run.is_suspended or run.next_timer() is not None)
-        step = self._planner.next_step(run, is_held=run.row.id in self.held) if is_plain else None
-        if step is not None and not step.is_worth_writing:
-            run.pending = []
-            self._start_calls(run, step.calls)  # nothing to record: no task is needed
-            self._settle_down(run)
+        if run.is_suspended or run.has_mail:
+            run.is_advancing = True
+            self.spawn(self._consult_journal(run))
         else:
-            self.spawn(self._advance(run))
+            self._advance(run)
 
     def drop(self, run: Run) -> None:
         """Forget a live instance; the journal has it all."""
         run.is_over = True
         run.driver.close()
-        self.runs.pop(run.row.key, None)
+        if self.runs.pop(run.row.key, None) is not None:
+            self._live_ids.discard(run.row.id)
         current = asyncio.current_task()
         for task in run.tasks:
             if task is not current:
                 task.cancel()
         self._hooks.left(run)
 
-    def spawn(self, work: Coroutine[Any, Any, Result]) -> asyncio.Task[Result]:
-        """Let something run until it ends or the engine stops."""
-        task = asyncio.get_running_loop().create_task(work)
+    def spawn(self, work: Coroutine[Any, Any, Result], context: Context | None = None) -> asyncio.Task[Result]:
+        """Let something run until it ends or the engine stops; without a `context` in a copy of the caller's."""
+        task = asyncio.get_running_loop().create_task(work, context=context)
         self.background.add(task)
         task.add_done_callback(self.background.discard)
         return task
@@ -117,29 +134,30 @@ class Mover:
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def _start_calls(self, run: Run, calls: list[Pending]) -> None:
+        now_us = self._executor.now_us() if calls else 0
         for action, attempts in calls:
             if self.is_stopping:
                 return
             assert isinstance(action, ActivityAction)
-            if action.name not in self._registry.activities:
+            activity = self._registry.activities.get(action.name)
+            if activity is None:
                 self._hold(run.row.id, f"activity {action.name!r} is not registered")
                 continue
-            if self._executor.is_transactional(action.name):
-                run.transactional_count += 1
+            is_transactional = isinstance(activity, TransactionalActivity)
+            run.transactional_count += is_transactional
             run.busy[action.task_id] = attempts
-            task = asyncio.get_running_loop().create_task(self._call(run, action, attempts))
-            run.tasks.add(task)
-            task.add_done_callback(run.tasks.discard)
+            self.workers.start(Call(run, action, attempts, now_us, is_transactional))
 
-    async def _call(self, run: Run, action: ActivityAction, attempts: Attempts) -> None:
-        correlate(run.row.correlation)  # whatever this task was started by
+    async def _call(self, call: Call) -> None:
+        run, action = call.run, call.action
+        if run.is_over:
+            return
         try:
             try:
-                tried = await self._executor.run(run, action, attempts)
+                tried = await self._executor.run(run, action, call.attempts, call.called_at)
             finally:
                 run.busy.pop(action.task_id, None)
-                if self._executor.is_transactional(action.name):
-                    run.transactional_count -= 1
+                run.transactional_count -= call.is_transactional
         except Exception as error:
             # the journal could not take a transactional unit; what activities raise never comes here
             self.give_up(run, error)
@@ -152,40 +170,63 @@ class Mover:
                 self._hooks.message_sent(key)
         else:
             run.inbox.append(Incoming(tried.fact, events=tried.events))
-        if not run.is_advancing:
-            await self._advance(run)
+        if not (run.is_due or run.is_advancing):
+            # other calls of the instance may end in the same turn of the loop: one step for all of them
+            self._due.append(run)
+            if len(self._due) == 1:
+                asyncio.get_running_loop().call_soon(self._move_due, context=self._context)
+        run.is_due = True
+
+    def _move_due(self) -> None:
+        due, self._due = self._due, []
+        for run in due:
+            self.move(run)
 
     # -- steps ----------------------------------------------------------------------------------------------------
 
-    async def _advance(self, run: Run) -> None:
-        """Hand what has come in to the orchestrator, make it durable with what follows from it, then act on it."""
-        if run.is_advancing:
-            return
-        run.is_advancing = True
+    def _advance(self, run: Run) -> None:
+        """Hand what has come in to the orchestrator; act on what follows once it is durable, or at once when that is nothing new."""
+        run.is_advancing, run.is_due = True, False
         try:
-            while not run.is_over:
-                if run.is_suspended:
-                    if not await self._keep_for_later(run):
-                        break
-                    continue  # meanwhile something else may have ended, or the instance may have been resumed
-                if run.has_mail:
-                    await self._fetch(run)
-                if run.timers or run.rests:
-                    self._planner.wake_up(run)
-                step = self._planner.next_step(run, is_held=run.row.id in self.held)
-                run.pending = []
-                if step.is_worth_writing:
-                    await self._write(run, step)
-                if not self._act_on(run, step):
+            step = run.context.run(self._planner.next_step, run, is_held=run.row.id in self.held)
+            run.pending = []
+            if step.is_worth_writing:
+                self._unwritten.append((run, step))
+                if len(self._unwritten) == 1:
+                    self.spawn(self._write(), self._context)
+            else:
+                self._act_on(run, step)
+        except (Exception, NonDeterministicError) as error:
+            self.give_up(run, error)
+
+    async def _write(self) -> None:
+        """Make steps durable together, then act on them."""
+        steps, self._unwritten = self._unwritten, []
+        for (run, step), outcome in zip(steps, await self._recorder.write(self._database.writer, steps), strict=True):
+            if isinstance(outcome, BaseException):
+                self.give_up(run, outcome)
+                continue
+            try:
+                run.context.run(self._tell, run, step, outcome)
+                self._act_on(run, step)
+            except (Exception, NonDeterministicError) as error:
+                self.give_up(run, error)
+
+    async def _consult_journal(self, run: Run) -> None:
+        """Read what has come for an instance; while it is suspended, leave there what has ended."""
+        try:
+            while run.is_suspended and not run.is_over:
+                if not await self._keep_for_later(run):
+                    run.is_advancing = False
+                    self._settle_down(run)
                     return
-                if not run.has_mail and (not run.inbox or run.transactional_count):
-                    break
+            if run.has_mail and not run.is_over:
+                await self._fetch(run)
         except (Exception, NonDeterministicError) as error:
             self.give_up(run, error)
             return
-        finally:
-            run.is_advancing = False
-        self._settle_down(run)
+        if not run.is_over:
+            self._advance(run)
 
     async def _fetch(self, run: Run) -> None:
         """Read the messages that have come."""
@@ -201,6 +242,7 @@ class Mover:
 
     async def _keep_for_later(self, run: Run) -> bool:
         """What ends while the instance is suspended is durable, and is handed to it when it goes on; False: nothing has ended."""
+        run.is_due = False
         incoming = [each for each in run.inbox if each.message is None]
         run.inbox = [each for each in run.inbox if each.message is not None]
         if not incoming:
@@ -218,9 +260,8 @@ class Mover:
             self._hooks.message_sent(reader)
         return True
 
-    async def _write(self, run: Run, step: Step) -> None:
-        """Make a step durable; afterwards the instances that it concerns are told."""
-        recorded = await self._database.writer.submit(lambda tx: self._recorder.record(tx, run, step))
+    def _tell(self, run: Run, step: Step, recorded: Recorded) -> None:
+        """A step is durable: the instances that it concerns are told."""
         run.persisted_wait = step.wait
         if step.custom_status_json != run.row.custom_status_json:
             run.row = replace(run.row, custom_status_json=step.custom_status_json)
@@ -229,10 +270,10 @@ class Mover:
         for row, is_new in recorded.children:
             self._hooks.started(row, is_new)
 
-    def _act_on(self, run: Run, step: Step) -> bool:
-        """What follows from a step that is durable; False when the run is over."""
+    def _act_on(self, run: Run, step: Step) -> None:
+        """What follows from a step that is durable."""
         if run.is_over:
-            return False
+            return
         if step.end is not None:
             status, output_json, updated_at = step.end
             row = replace(run.row, status=status, output_json=output_json, updated_at=updated_at)
@@ -240,7 +281,7 @@ class Mover:
             self._hooks.ended(row)
             if row.parent is not None:
                 self._hooks.message_sent(row.parent.key)
-            return False
+            return
         if step.input_json is not None:
             row = replace(
                 run.row,
@@ -252,10 +293,14 @@ class Mover:
                 waits_for_json=None,
             )
             self.drop(run)
-            self.bring_to_life(row, list(enumerate(step.unread)), is_new=False)
-            return False
+            run.context.run(self.bring_to_life, row, list(enumerate(step.unread)), is_new=False)
+            return
         self._start_calls(run, step.calls)
-        return True
+        run.is_advancing = False
+        if run.has_mail or run.is_due:
+            self.move(run)
+        else:
+            self._settle_down(run)
 
     def _settle_down(self, run: Run) -> None:
         if not run.is_over:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import asyncio
+from functools import partial
 
+import msgspec
 from msgspec.structs import replace
 
-from forebay.database import Transaction
-from forebay.durable.activities.executor import Executor, record
+from forebay.database import Transaction, Writer
+from forebay.durable.activities.executor import Executor
 from forebay.durable.activities.outgoing import send_all
 from forebay.durable.failures import Failure
+from forebay.durable.instances.records import record_all
 from forebay.durable.instances.run import Incoming, Run
 from forebay.durable.instances.steps import Step
 from forebay.durable.journal import journal
@@ -21,12 +24,11 @@ from forebay.durable.orchestration.actions import ChildAction
 from forebay.errors import ForebayError
 
 
-@dataclass(slots=True)
-class Recorded:
+class Recorded(msgspec.Struct):
     """Whom a step concerns beside the instance itself."""
 
-    readers: list[int] = field(default_factory=list)  # keys of instances that have been sent something
-    children: list[tuple[InstanceRow, bool]] = field(default_factory=list)  # sub-orchestrations, and whether they are new
+    readers: list[int] = []  # keys of instances that have been sent something
+    children: list[tuple[InstanceRow, bool]] = []  # sub-orchestrations, and whether they are new
 
 
 class Recorder:
@@ -36,10 +38,25 @@ class Recorder:
         self._executor = executor
         self._transitions = transitions
 
-    def record(self, tx: Transaction, run: Run, step: Step) -> Recorded:
-        """The unit of one step. Raises `ForebayError` (`instance_reloaded`) when the instance is not what this run takes it for."""
+    async def write(self, writer: Writer, steps: list[tuple[Run, Step]]) -> list[Recorded | BaseException]:
+        """Make steps of several instances durable: what each has brought about, or why it has not been recorded."""
+        try:
+            return await writer.submit(lambda tx: self._record_all(tx, steps))
+        except Exception as error:
+            if isinstance(error, ForebayError) and error.code == "database_unavailable":
+                return [error] * len(steps)
+        # one of them cannot be recorded, and has taken the others with it
+        alone = [writer.submit(partial(self._record_all, steps=[each])) for each in steps]
+        outcomes = await asyncio.gather(*alone, return_exceptions=True)
+        return [outcome if isinstance(outcome, BaseException) else outcome[0] for outcome in outcomes]
+
+    def _record_all(self, tx: Transaction, steps: list[tuple[Run, Step]]) -> list[Recorded | BaseException]:
+        refusals = record_all(tx, [(run, [each.fact for each in step.incoming if not each.is_stale]) for run, step in steps])
+        return [refusal or self._record_rest(tx, run, step) for refusal, (run, step) in zip(refusals, steps, strict=True)]
+
+    def _record_rest(self, tx: Transaction, run: Run, step: Step) -> Recorded:
+        """What a step has beside the facts that have come in."""
         recorded = Recorded()
-        record(tx, run, [each.fact for each in step.incoming if not each.is_stale])
         for each in step.incoming:
             if each.message is not None:
                 journal.delete_message(tx, each.message)
@@ -111,5 +128,6 @@ class Recorder:
         if failure is not None and (outcome is None or outcome.cause is None):
             self._transitions.record_letter(tx, put_away(tx, ended, failure, end[2], activity=None), "DeadLettered")
         journal.tell_parent(tx, ended)
-        data = {"output_bytes": len(end[1].encode()), "failed_attempts": journal.count_failures(tx.connection, run.row.key)}
-        self._transitions.record(tx, ended, end[0], end[2], data | ({"failure_code": failure.code} if failure else {}))  # type: ignore[arg-type]
+        if self._transitions.is_on:
+            data = {"output_bytes": len(end[1].encode()), "failed_attempts": journal.count_failures(tx.connection, run.row.key)}
+            self._transitions.record(tx, ended, end[0], end[2], data | ({"failure_code": failure.code} if failure else {}))  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+from contextvars import Context, copy_context
 from dataclasses import dataclass, field
 
 import msgspec
@@ -11,14 +12,13 @@ import msgspec
 from forebay.durable.activities.outgoing import Message
 from forebay.durable.failures import Failure
 from forebay.durable.journal.journal import ATTEMPTING, FAILING, READY, SETTLING, Fact, History, InstanceRow, from_json
-from forebay.durable.orchestration.actions import CallAction, ChildAction, EventAction, TimerAction
+from forebay.durable.orchestration.actions import CallAction, ChildAction, TimerAction
 from forebay.durable.orchestration.context import OrchestrationContext
 from forebay.durable.orchestration.driver import Driver, OrchestratorFunction
 from forebay.values.times import from_microseconds
 
 
-@dataclass(slots=True)
-class Attempts:
+class Attempts(msgspec.Struct, gc=False):
     """What the journal says of a call that has not ended yet."""
 
     failed_count: int = 0
@@ -34,6 +34,9 @@ class Attempts:
         if self.first_failed_at is None:
             self.first_failed_at = fact.at
         self.last_failed_at = fact.at
+
+
+NO_ATTEMPTS = Attempts()
 
 
 class Incoming(msgspec.Struct, frozen=True, gc=False):
@@ -71,11 +74,14 @@ class Run:
     has_mail: bool = False  # messages may wait in the journal
     last_message: int = 0
     is_advancing: bool = False
+    is_due: bool = False  # a call has ended of which no step knows yet
+    context: Context = field(default_factory=copy_context)  # of its orchestrator; each activity has a copy
     transactional_count: int = 0  # under way; while there are any, no other fact may be ordered before theirs
     busy: dict[int, Attempts] = field(default_factory=dict)  # calls that are being tried now, by task
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)
+    tasks: set[asyncio.Task[None]] = field(default_factory=set)  # of calls that wait for something
     pending: list[Pending] = field(default_factory=list)  # to be started
-    rests: dict[int, Rest] = field(default_factory=dict)
+    rests: dict[int, Rest] = field(default_factory=dict)  # by task
+    rests_by_time: list[tuple[float, int]] = field(default_factory=list)  # heap: monotonic seconds, task
     attempts: dict[int, Attempts] = field(default_factory=dict)  # of calls with failed tries
     timers: list[tuple[int, int]] = field(default_factory=list)  # heap: microseconds since the epoch, task
     persisted_wait: tuple[int | None, str | None] = (READY, None)  # `wake_at` and `waits_for` as the journal has them
@@ -107,10 +113,10 @@ class Run:
     def take_actions(self) -> None:
         """Let what the orchestrator has scheduled wait to be started."""
         for action in self.driver.take_actions():
-            if isinstance(action, TimerAction):
+            if isinstance(action, CallAction):
+                self.pending.append((action, self.attempts.get(action.task_id) or NO_ATTEMPTS))
+            elif isinstance(action, TimerAction):
                 heapq.heappush(self.timers, (action.fire_at_us, action.task_id))
-            elif not isinstance(action, EventAction):
-                self.pending.append((action, self.attempts.get(action.task_id) or Attempts()))
 
     def next_timer(self) -> int | None:
         """When the next timer fires."""
@@ -126,6 +132,23 @@ class Run:
             assert isinstance(action, TimerAction)
             due.append(action)
         return due
+
+    def let_rest(self, action: CallAction, attempts: Attempts, due: float) -> None:
+        """Let a call wait for its next try until `due`, in monotonic seconds."""
+        self.rests[action.task_id] = Rest(action, attempts, due)
+        heapq.heappush(self.rests_by_time, (due, action.task_id))
+
+    def next_rest(self) -> float | None:
+        """When the next wait between two tries is over."""
+        while (first := self.rests_by_time[:1]) and ((rest := self.rests.get(first[0][1])) is None or rest.due != first[0][0]):
+            heapq.heappop(self.rests_by_time)
+        return first[0][0] if first else None
+
+    def end_rests(self, now: float) -> None:
+        """Let the calls be tried again whose time has come."""
+        while (due := self.next_rest()) is not None and due <= now:
+            rest = self.rests.pop(heapq.heappop(self.rests_by_time)[1])
+            self.pending.append((rest.action, rest.attempts))
 
 
 def child_id(run: Run, action: ChildAction, attempt: int) -> str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+import msgspec
 from msgspec.structs import replace
 
 from forebay.durable.activities.executor import Executor
 from forebay.durable.failures import Failure
 from forebay.durable.instances.alarms import EARLY_SECONDS
-from forebay.durable.instances.run import Attempts, Incoming, Pending, Rest, Run, child_id, expect
+from forebay.durable.instances.run import Attempts, Incoming, Pending, Run, child_id, expect
 from forebay.durable.instances.waits import NO_WAIT, persistent_wait
 from forebay.durable.journal import journal
 from forebay.durable.journal.journal import ATTEMPTING, End, Fact, NewInstance, Parent
@@ -19,17 +18,16 @@ from forebay.effects import Clock
 from forebay.errors import ForebayError
 
 
-@dataclass(slots=True, kw_only=True)
-class Step:
+class Step(msgspec.Struct, kw_only=True):
     """What one write makes durable, and what follows from it."""
 
     incoming: list[Incoming]
-    children: list[tuple[ChildAction, NewInstance]] = field(default_factory=list)
-    calls: list[Pending] = field(default_factory=list)
+    children: list[tuple[ChildAction, NewInstance]] = []
+    calls: list[Pending] = []
     end: End | None = None
     begun_at: int = 0  # when the instance begins anew, if it does
     input_json: str | None = None  # and with what
-    unread: list[Fact] = field(default_factory=list)  # and the events that it begins with
+    unread: list[Fact] = []  # and the events that it begins with
     custom_status_json: str | None = None
     wait: tuple[int | None, str | None] = NO_WAIT
     is_worth_writing: bool = True
@@ -70,19 +68,19 @@ class Planner:
                 fact = replace(fact, kind="child_attempt_failed")
         return Incoming(fact, sequence)
 
-    def wake_up(self, run: Run) -> None:
+    def _wake_up(self, run: Run) -> None:
         """Timers that have fired come in; calls whose wait between two tries is over are to be started."""
         now_us, now = self._executor.now_us(), self._clock.monotonic() + EARLY_SECONDS
         for timer in run.due_timers(now_us + int(EARLY_SECONDS * 1e6)):
             at = max(run.last_at, now_us, timer.fire_at_us)
             fact = Fact("timer_fired", timer.task_id, timer.name, timer.input_hash, 1, timer.fire_at_us, at, "null")
             run.inbox.append(Incoming(fact))
-        for rest in [each for each in run.rests.values() if each.due <= now]:
-            del run.rests[rest.action.task_id]
-            run.pending.append((rest.action, rest.attempts))
+        run.end_rests(now)
 
     def next_step(self, run: Run, *, is_held: bool) -> Step:
         """Hand what has come in to the orchestrator, and see what follows from it."""
+        if run.timers or run.rests:
+            self._wake_up(run)
         incoming = self._apply_inbox(run) if run.transactional_count == 0 else []
         run.take_actions()
         step = Step(incoming=incoming, custom_status_json=self._custom_status(run))
@@ -92,9 +90,12 @@ class Planner:
             rests = [each for each in run.rests.values() if self._executor.is_transactional(each.action.name)]
             if not step.calls and not rests and run.transactional_count == 0:
                 self._end(run, step)
-        elif run.pending:
-            step.calls = [(call, attempts) for call, attempts in run.pending if isinstance(call, ActivityAction)]
-            step.children = [(call, self._child(run, call, tries)) for call, tries in run.pending if isinstance(call, ChildAction)]
+        else:
+            for call, tries in run.pending:
+                if isinstance(call, ActivityAction):
+                    step.calls.append((call, tries))
+                else:
+                    step.children.append((call, self._child(run, call, tries)))
         step.wait = self._wait(run, step, is_held)
         step.is_worth_writing = bool(
             incoming
@@ -133,7 +134,7 @@ class Planner:
 
     def _rest(self, run: Run, action: CallAction, attempts: Attempts) -> None:
         due = self._clock.monotonic() + self._executor.rest_seconds(action, attempts)
-        run.rests[action.task_id] = Rest(action, attempts, due)
+        run.let_rest(action, attempts, due)
 
     def _end(self, run: Run, step: Step) -> None:
         outcome = run.driver.outcome

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any, Literal
 
 import msgspec
+from msgspec.structs import astuple
 
 from forebay.database.migrations import Migration
 from forebay.database.transaction import Transaction
@@ -105,8 +105,7 @@ class InstanceRow(msgspec.Struct, frozen=True, gc=False):
         return self.status in OVER
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NewInstance:
+class NewInstance(msgspec.Struct, frozen=True, kw_only=True):
     """What an instance begins with."""
 
     id: str
@@ -188,16 +187,23 @@ def insert_instance(tx: Transaction, new: NewInstance) -> tuple[InstanceRow, boo
 _INSERT_FACT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
 
 
-def append_fact(tx: Transaction, instance: int, sequence: int, fact: Fact) -> None:
-    """Add one row to an instance's history."""
-    tx.execute(_INSERT_FACT, (instance, sequence, *_fields(fact)))
+HistoryRow = tuple[Any, ...]
+
+
+def history_row(instance: int, sequence: int, fact: Fact) -> HistoryRow:
+    """A fact as a row of `history`."""
+    return (instance, sequence, *astuple(fact))
+
+
+def append_rows(tx: Transaction, rows: Iterable[HistoryRow]) -> None:
+    """Add rows to histories."""
+    tx.execute_many(_INSERT_FACT, rows)
 
 
 def replace_history(tx: Transaction, instance: int, facts: Iterable[Fact]) -> None:
     """Let an instance's history be these facts, numbered anew."""
     tx.execute("DELETE FROM history WHERE instance = ?", (instance,))
-    for sequence, fact in enumerate(facts):
-        append_fact(tx, instance, sequence, fact)
+    append_rows(tx, [history_row(instance, sequence, fact) for sequence, fact in enumerate(facts)])
 
 
 def end_instance(tx: Transaction, instance: int, end: End) -> bool:
@@ -229,6 +235,12 @@ def goes_on(tx: Transaction, instance: int, incarnation: int) -> bool:
     """Whether an instance is still there, has not ended, and has not begun anew."""
     query = "SELECT 1 FROM instances WHERE key = ? AND incarnation = ? AND status IN ('Running', 'Suspended')"
     return tx.execute(query, (instance, incarnation)).fetchone() is not None
+
+
+def going_on(tx: Transaction, instances: Sequence[int]) -> dict[int, int]:
+    """The incarnation of each of these instances that is there and has not ended."""
+    query = "SELECT key, incarnation FROM instances WHERE key IN (SELECT value FROM json_each(?)) AND status IN ('Running', 'Suspended')"
+    return dict(tx.execute(query, (to_json(instances),)).fetchall())
 
 
 def set_wait(tx: Transaction, instance: int, wake_at: int | None, waits_for_json: str | None) -> None:
@@ -324,7 +336,7 @@ def send_message(tx: Transaction, instance: int, fact: Fact, incarnation: int | 
     tx.execute(
         "INSERT INTO messages (instance, incarnation, kind, task_id, name, input_hash, attempt, scheduled_at, at, payload)"
         " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (instance, incarnation, *_fields(fact)),
+        (instance, incarnation, *astuple(fact)),
     )
 
 
@@ -341,10 +353,6 @@ def load_messages(connection: sqlite3.Connection, instance: int, *, after: int, 
 def delete_message(tx: Transaction, sequence: int) -> None:
     """Forget a message that has been read."""
     tx.execute("DELETE FROM messages WHERE sequence = ?", (sequence,))
-
-
-def _fields(fact: Fact) -> tuple[Any, ...]:
-    return (fact.kind, fact.task_id, fact.name, fact.input_hash, fact.attempt, fact.scheduled_at, fact.at, fact.payload)
 
 
 def to_json(value: Any) -> str:

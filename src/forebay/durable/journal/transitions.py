@@ -20,14 +20,14 @@ class Transitions:
     """Writes rows of `instance_events`, or none where nobody follows them."""
 
     def __init__(self, *, is_on: bool) -> None:
-        self._is_on = is_on
+        self.is_on = is_on
 
     def record(self, tx: Transaction, row: InstanceRow, type_: InstanceTransition, at: int, data: dict[str, Any] | None = None) -> None:
         """`row` as it is from then on; `at` and `created_at` in microseconds since the epoch.
 
         `data` may have `output_bytes`, `failed_attempts`, `failure_code` and `reason`: why somebody wanted it.
         """
-        if self._is_on:
+        if self.is_on:
             state = {
                 "status": row.status,
                 "created_at": row.created_at,
@@ -38,7 +38,7 @@ class Transitions:
 
     def record_letter(self, tx: Transaction, letter_id: int, type_: LetterTransition) -> None:
         """The whole letter as it is from now on, but for the payload of what failed: the instance may be gone by then."""
-        letter = load_letter(tx.connection, letter_id) if self._is_on else None
+        letter = load_letter(tx.connection, letter_id) if self.is_on else None
         if letter is None:
             return
         state = {

@@ -74,7 +74,7 @@ class Driver:
     def take_actions(self) -> list[Action]:
         """What was scheduled since the last call, in order; not timers that have been cancelled already."""
         taken, self._actions = self._actions, []
-        return [each for each in taken if not isinstance(each, TimerAction) or self.is_open(each.task_id)]
+        return [each for each in taken if not isinstance(each, TimerAction) or self.is_open(each.task_id)] if taken else taken
 
     def is_open(self, task_id: int) -> bool:
         """Whether the task has neither settled nor been cancelled."""
@@ -83,7 +83,8 @@ class Driver:
 
     def action(self, task_id: int) -> Action | None:
         """What an open task has been scheduled as."""
-        return self._open[task_id][1] if self.is_open(task_id) else None
+        task, action = self._open.get(task_id, (None, None))
+        return None if isinstance(task, TimerTask) and task.is_cancelled else action
 
     def open_actions(self) -> list[Action]:
         """What has been scheduled and has neither settled nor been cancelled."""

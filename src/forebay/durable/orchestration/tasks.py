@@ -19,11 +19,11 @@ class Task(Generic[Result]):
     `value = yield task` gives its result, or raises its failure; `value = yield from task` does the same and tells a type checker the type.
     """
 
-    def __init__(self) -> None:
-        self.is_completed = False  # also when it has failed
-        self.result: Any = None  # its failure when it has failed, as in Azure's library
-        self.error: Exception | None = None
-        self._waiting: dict[_Group[Any], None] = {}  # in the order in which they began to wait
+    # what a task begins with is the class's: an orchestrator may make ten thousand
+    is_completed = False  # also when it has failed
+    result: Any = None  # its failure when it has failed, as in Azure's library
+    error: Exception | None = None
+    _waiting: dict[_Group[Any], None] | None = None  # in the order in which they began to wait
 
     def __iter__(self) -> Generator[Task[Any], Any, Result]:
         result: Result = yield self
@@ -45,17 +45,15 @@ class Task(Generic[Result]):
         self.is_completed = True
         self.result = result if error is None else error
         self.error = error
-        waiting, self._waiting = list(self._waiting), {}
-        for group in waiting:
+        waiting, self._waiting = self._waiting, None
+        for group in waiting or ():
             group.child_completed(self)
 
 
 class Leaf(Task[Result]):
     """A task that consists of no others."""
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.id: int | None = None  # given when it is scheduled: from 0; that of an event is -1
+    id: int | None = None  # given when it is scheduled: from 0; that of an event is -1
 
     def leaves(self) -> Iterator[Leaf[Any]]:
         yield self
@@ -66,7 +64,6 @@ class CallTask(Leaf[Result]):
 
     def __init__(self, name: str, value: Any, retry: RetryOptions) -> None:
         """The value is taken as it is now, as JSON. Raises `TypeError` when it is none, `ValueError` without a name."""
-        super().__init__()
         if not name:
             raise ValueError("expected the name of a function, got an empty one")
         self.name = name
@@ -92,7 +89,6 @@ class TimerTask(Leaf[None]):
 
     def __init__(self, fire_at: datetime) -> None:
         """Raises `ValueError` unless it is a datetime, as Azure's library does."""
-        super().__init__()
         if not isinstance(fire_at, datetime):
             raise ValueError(f"expected the datetime at which the timer fires, got {fire_at!r}")
         self.fire_at = fire_at if fire_at.tzinfo is not None else fire_at.replace(tzinfo=UTC)
@@ -110,7 +106,6 @@ class EventTask(Leaf[Result]):
 
     def __init__(self, name: str) -> None:
         """Raises `ValueError` without a name."""
-        super().__init__()
         if not name:
             raise ValueError("expected the name of an event, got an empty one")
         self.name = name
@@ -120,7 +115,6 @@ class _Group(Task[Result]):
     """A task made of others."""
 
     def __init__(self, children: Sequence[Task[Any]]) -> None:
-        super().__init__()
         self._children = list(children)
         for child in self._children:
             if not isinstance(child, Task):
@@ -137,12 +131,14 @@ class _Group(Task[Result]):
     def _wait(self) -> None:
         for child in self._children:
             if not child.is_completed:
+                child._waiting = child._waiting or {}
                 child._waiting[self] = None
 
     def complete(self, result: Any = None, error: Exception | None = None) -> None:
         # a race in a loop leaves its losers behind: they must not remember every round
         for child in self._children:
-            child._waiting.pop(self, None)
+            if child._waiting:
+                child._waiting.pop(self, None)
         super().complete(result, error)
 
 
