@@ -21,7 +21,7 @@ from typing import Any
 
 from forebay.effects import SystemClock
 from forebay.telemetry.drainer import Drainer
-from forebay.telemetry.kql.engine import QueryEngine
+from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.store.connection import StoreLimits
 from forebay.telemetry.store.store import TelemetryStore
 

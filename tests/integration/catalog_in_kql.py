@@ -13,7 +13,7 @@ from forebay.app import schemas
 from forebay.database import Database, open_database
 from forebay.effects import SystemClock
 from forebay.telemetry.drainer import Drainer, DrainLimits
-from forebay.telemetry.kql.engine import QueryEngine
+from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.store.catalog_feed import CatalogFeed
 from forebay.telemetry.store.store import TelemetryStore
 

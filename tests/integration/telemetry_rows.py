@@ -12,7 +12,7 @@ from typing import Any
 
 from forebay.effects import Clock, SystemClock
 from forebay.telemetry.drainer import Drainer, DrainLimits
-from forebay.telemetry.kql.engine import QueryEngine, QueryLimits
+from forebay.telemetry.query.engine import QueryEngine, QueryLimits
 from forebay.telemetry.log.port import Entry, Positions, StoredEntry
 from forebay.telemetry.store.connection import StoreLimits
 from forebay.telemetry.store.store import TelemetryStore

@@ -152,6 +152,81 @@ async def test_a_request_that_is_no_query_is_refused(body: dict[str, Any], tmp_p
         assert (await api.client.post("/query", json=body)).status_code == 422
 
 
+async def test_a_query_is_explained_and_not_run(tmp_path: Path) -> None:
+    (tmp_path / "telemetry.duckdb").write_bytes(b"this is no database" * 1000)  # so nothing could be run
+    async with http_api(tmp_path) as api:
+        query = "requests | where duration > 15 | summarize n = count() by name"
+        found = (await api.client.post("/query/explain", json={"query": query})).json()
+        assert found["columns"] == [{"name": "name", "type": "string"}, {"name": "n", "type": "long"}]
+        assert found["tree"].splitlines()[-1].strip() == "table requests (name: string, duration: real)"
+        assert "_project = $project" in found["sql"]
+        assert "$start" not in found["sql"]
+        bounded = (await api.client.post("/query/explain", json={"query": query, "timespan": "PT1H"})).json()
+        assert "timestamp >= $start" in bounded["sql"]
+
+
+async def test_what_cannot_be_explained_is_refused_with_its_place(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        for query, code in (
+            ("traces | wher x == 1", "query_syntax"),
+            ("traces | where x == 1", "query_column_unknown"),
+            ("traces | where nosuch(1)", "query_function_unknown"),
+            ("traces | where message > 1d", "query_type"),
+            ("traces | project itemType | evaluate pivot(itemType)", "query_unsupported"),
+            ("cluster('x').traces", "query_forbidden"),
+            (f"print '{'x' * (64 << 10)}'", "query_too_complex"),
+        ):
+            answer = await api.client.post("/query/explain", json={"query": query})
+            assert answer.status_code in (400, 403)
+            assert answer.json()["code"] == code
+            assert "line 1, column " in answer.json()["detail"], query
+
+
+async def test_columns_that_depend_on_data_can_be_named_to_be_explained(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        query = "traces | project itemType | evaluate pivot(itemType) : (trace: long)"
+        found = (await api.client.post("/query/explain", json={"query": query})).json()
+        assert found["columns"] == [{"name": "trace", "type": "long"}]
+
+
+async def test_what_may_be_written_and_what_is_wrong_is_told_at_a_place(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        text = "traces\n| where mess"
+        found = (await api.client.post("/query/complete", json={"query": text, "cursor": len(text)})).json()
+        assert found["items"][0] == {"label": "message", "kind": "column", "detail": "string"}
+        assert text[found["start"] : found["end"]] == "mess"
+        (wrong,) = found["diagnostics"]
+        assert (wrong["code"], wrong["line"], wrong["column"]) == ("query_column_unknown", 2, 9)
+        assert text[wrong["start"] : wrong["end"]] == "mess"
+        beyond = (await api.client.post("/query/complete", json={"query": text, "cursor": 10**30})).json()
+        assert beyond == found
+        nothing = (await api.client.post("/query/complete", json={"query": "", "cursor": 0})).json()
+        assert {"label": "requests", "kind": "table"}.items() <= next(
+            each for each in nothing["items"] if each["label"] == "requests"
+        ).items()
+        assert nothing["diagnostics"][0]["code"] == "query_syntax"
+
+
+async def test_a_text_that_is_too_long_is_not_completed(tmp_path: Path) -> None:
+    async with http_api(tmp_path) as api:
+        refused = await api.client.post("/query/complete", json={"query": "x" * ((64 << 10) + 1), "cursor": 1})
+        assert (refused.status_code, refused.json()["code"]) == (400, "query_too_complex")
+
+
+@pytest.mark.parametrize("path", ["/query/explain", "/query/complete"])
+async def test_who_may_not_ask_may_not_write_questions_either(path: str, tmp_path: Path) -> None:
+    body = {"query": "traces"} | ({"cursor": 6} if path.endswith("complete") else {})
+    async with http_api(tmp_path) as api:
+        for scopes, project, code in ((["ingest"], None, "out_of_scope"), (["read"], "default-project", "wrong_project")):
+            key = (await api.client.post("/keys", json={"name": scopes[0], "scopes": scopes, "project": "theirs"})).json()["key"]
+            async with api.stranger(**{"X-API-Key": key}) as stranger:
+                answer = await stranger.post(path, json=body | ({"project": project} if project else {}))
+                assert (answer.status_code, answer.json()["code"]) == (403, code)
+        assert (await api.client.post(path, json=body | {"project": "theirs"})).status_code == 200
+        assert (await api.client.post(path, json=body | {"colour": "red"})).status_code == 422
+        assert (await api.client.post(path, content=b"{", headers={"Content-Type": "application/json"})).status_code == 400
+
+
 @pytest.mark.parametrize(
     ("text", "start", "end"),
     [

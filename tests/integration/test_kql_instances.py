@@ -79,9 +79,9 @@ async def test_an_instance_shows_how_it_ended_after_how_many_failures_and_how_la
             await run(engine, name, f"{name}-{failures}", {"id": f"{name}-{failures}", "failures": failures})
         columns = "id, name, type, status, failed_attempts, failure_code, input_bytes, output_bytes, operation_Id"
         assert await here.ask(f"instances | order by sequence asc | project {columns}") == [
-            ("gentle-0", "gentle", "Completed", "Completed", 0, None, 30, 7, "c-gentle-0"),
-            ("gentle-2", "gentle", "Completed", "Completed", 2, None, 30, 7, "c-gentle-2"),
-            ("gentle-3", "gentle", "Completed", "Completed", 3, None, 30, 9, "c-gentle-3"),  # as UTF-8
+            ("gentle-0", "gentle", "Completed", "Completed", 0, "", 30, 7, "c-gentle-0"),
+            ("gentle-2", "gentle", "Completed", "Completed", 2, "", 30, 7, "c-gentle-2"),
+            ("gentle-3", "gentle", "Completed", "Completed", 3, "", 30, 9, "c-gentle-3"),  # as UTF-8
             ("strict-3", "strict", "Failed", "Failed", 3, "too_brittle", 30, 66, "c-strict-3"),
         ]
         events = "instanceEvents | where id == 'strict-3' | order by sequence asc"
@@ -146,7 +146,7 @@ async def test_what_is_done_to_an_instance_is_told_with_its_reason(tmp_path: Pat
         await engine.client.resume("i", "good morning")
         await engine.client.terminate("i", "not wanted any more")
         assert await here.ask("instanceEvents | order by sequence asc | project type, status, reason") == [
-            ("Started", "Running", None),
+            ("Started", "Running", ""),
             ("Suspended", "Suspended", "for the night"),
             ("Resumed", "Running", "good morning"),
             ("Terminated", "Terminated", "not wanted any more"),

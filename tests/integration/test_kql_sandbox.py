@@ -15,7 +15,7 @@ import pytest_asyncio
 from tests.integration.telemetry_rows import ago, entry, open_engine, open_store, stored
 
 from forebay.errors import ForebayError
-from forebay.telemetry.kql.engine import QueryEngine, QueryLimits
+from forebay.telemetry.query.engine import QueryEngine, QueryLimits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -65,8 +65,6 @@ ATTACKS = [
     "print getenv('HOME')",
     "print current_setting('memory_limit')",
     "print getvariable('x')",
-    "set memory_limit = '100GB'; requests",
-    "set TimeZone = 'America/New_York'; print now()",
     # other tables and databases
     "database('t').requests",
     "database('store').requests | count",
@@ -90,7 +88,6 @@ ATTACKS = [
     "let duckdb_tables = requests; duckdb_settings",
     "requests | invoke duckdb_tables()",
     "macro-expand entity_group [database('store')] as X (X.requests)",
-    "table('requests')",
     # what it may not see of its own tables
     "requests | where _project == 'q'",
     "requests | project _received",
@@ -113,13 +110,31 @@ ATTACKS = [
 ]
 
 
+# none of these has reached the database
+REFUSALS = {
+    "query_column_unknown",
+    "query_forbidden",
+    "query_function_unknown",
+    "query_syntax",
+    "query_table_unknown",
+    "query_type",
+    "query_unsupported",
+}
+
+
+@pytest.mark.parametrize("text", ["set memory_limit = '100GB'; requests | count", "set TimeZone = 'America/New_York'; requests | count"])
+async def test_options_of_a_query_are_none_of_the_database(engine: QueryEngine, text: str):
+    assert (await engine.query(text, project="p")).rows == [(1,)]
+    cursor = await engine._store.cursor()
+    assert cursor.execute("SELECT current_setting('TimeZone')").fetchall() == [("UTC",)]
+    cursor.close()
+
+
 @pytest.mark.parametrize("text", ATTACKS)
 async def test_an_attack_is_refused_before_it_runs(engine: QueryEngine, text: str):
     with pytest.raises(ForebayError) as caught:
         await engine.query(text, project="p")
-    assert caught.value.code in {"query_forbidden", "query_table_unknown", "query_unsupported", "query_syntax", "query_failed"}
-    if caught.value.code == "query_failed":  # a name that DuckDB cannot bind: nothing has run
-        assert str(caught.value).startswith("Binder Error")
+    assert caught.value.code in REFUSALS
     assert "secret" not in f"{caught.value} {caught.value.hint}"
 
 
@@ -265,16 +280,15 @@ async def test_a_close_stops_the_queries_that_run(tmp_path: Path):
 
 
 BOMBS = [
-    "print " + "strcat(" * 12 + "'1'" + ")" * 12,
     "; ".join(["let a0 = toint(1)", *(f"let a{n} = a{n - 1} + a{n - 1}" for n in range(1, 60))]) + "; print a59",
     "print x = 'x' " + "| extend x = strcat(x, x) " * 40,
-    "let f = (x:string) { strcat(x, x) }; print " + "f(" * 12 + "'a'" + ")" * 12,
+    "let f = (x:string) { strcat(x, x) }; print " + "f(" * 13 + "'a'" + ")" * 13,
     "print x = strrep(strrep(strrep('a', 1000), 1000), 1000)",
     "traces | extend x = replace_string(message, '1', message)",
     "range x from 1 to 1000000000000 step 1 | count",
     "range t from datetime(1900-01-01) to now() step 1s | count",
     "let n = toscalar(traces | count) * 1000000000; range x from 1 to n step 1 | count",
-    "print " + "(" * 41 + "1" + ")" * 41,
+    "print " + "(" * 101 + "1" + ")" * 101,
     "print " + "[" * 10_000,
     "print x = dynamic(" + "[" * 500 + "]" * 500 + ")",
     "print " + "+".join(["1"] * 5000),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 import os
 import sys
 from typing import Any
@@ -41,8 +42,8 @@ def asked(monkeypatch: pytest.MonkeyPatch, given: dict[str, Any] | ForebayError)
     """Let every query have this answer; the requests."""
     requests: list[dict[str, Any]] = []
 
-    async def ask(_: object, request: dict[str, Any]) -> dict[str, Any]:
-        requests.append(request)
+    async def ask(_: object, request: dict[str, Any], path: str) -> dict[str, Any]:
+        requests.append(request | ({} if path == "/query" else {"path": path}))
         if isinstance(given, ForebayError):
             raise given
         return given
@@ -166,6 +167,25 @@ def test_a_dash_reads_the_query_from_standard_input(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ForebayError, match="expected UTF-8 on standard input"):
         query("-")
     assert len(requests) == 1
+
+
+EXPLAINED = {"tree": "take 1\n  table t\x1b[2J (a: long)", "sql": "SELECT 1\nLIMIT 1", "columns": [{"name": "a", "type": "long"}]}
+
+
+def test_how_a_query_is_understood_is_shown(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    requests = asked(monkeypatch, EXPLAINED)
+    query("t | take 1", explain=True, timespan="PT1H")
+    assert requests == [{"query": "t | take 1", "timespan": "PT1H", "path": "/query/explain"}]
+    assert capsys.readouterr().out == "tree\n  take 1\n    table t\\x1b[2J (a: long)\nSQL\n  SELECT 1\n  LIMIT 1\n"
+    query("t | take 1", explain=True, as_json=True)
+    assert json.loads(capsys.readouterr().out) == EXPLAINED
+
+
+@pytest.mark.parametrize("given", [{"as_csv": True}, {"limit": 3}])
+def test_what_is_about_rows_is_wrong_usage_where_nothing_is_run(given: dict[str, Any]):
+    with pytest.raises(ForebayError) as raised:
+        query("t", explain=True, **given)
+    assert raised.value.code == "wrong_usage"
 
 
 def test_csv_and_json_at_once_are_wrong_usage():

@@ -8,7 +8,11 @@ from pathlib import Path
 import pytest
 
 from forebay.cli import reference
+from forebay.cli.reference_kql import probe_all
+from forebay.cli.reference_language import language
+from forebay.cli.reference_probes import SECTIONS
 from forebay.cli.reference_store import temporary_tables
+from forebay.telemetry.kql import reference as kql
 from forebay.values.reasons import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -49,6 +53,34 @@ def test_stale_docs_are_noticed_and_written_anew(tmp_path: Path, capsys: pytest.
     assert text.startswith("# Mine\n")
     assert "`too_large`" in text
     assert "an obsolete row" not in text
+
+
+def test_every_construct_of_the_query_language_has_an_example():
+    queries = " ".join(probe.query for _, probes in SECTIONS for probe in probes)
+    constructs = (*kql.STATEMENTS, *kql.SOURCES, *kql.OPERATORS, *kql.PLUGINS)
+    names = [name for each in constructs for name in (each.name, *each.aliases) if not name.startswith("a ")]
+    values = [name for names, _ in kql.VALUE_OPERATORS for name in names]
+    missing = [name for name in names if not re.search(rf"(?<![\w-]){re.escape(name)}(?![\w-])", queries)]
+    assert missing == ["mvapply", "mvexpand", "filter"], "these are older names"
+    assert [name for name in values if name.lstrip("!").removesuffix("_cs") not in queries] == []
+
+
+async def test_no_example_is_answered_otherwise_than_by_kusto():
+    found = [each for section in (await probe_all()).values() for each in section]
+    assert [each for each in found if each.state == "differs"] == []
+    assert {each.probe.name for each in found if each.state == "refused"} == {"find without project", "parse_version", "ingestion_time"}
+
+
+def test_a_function_is_shown_once_with_all_its_names_and_ways_to_call_it():
+    lines = list(language())
+    (row,) = (line for line in lines if line.startswith("| `bag_pack`"))
+    assert row.startswith("| `bag_pack`, `pack`, `pack_dictionary` | `bag_pack(")
+    assert not any(line.startswith(("| `pack`", "| `_", "| `element`")) for line in lines)
+    (row,) = (line for line in lines if line.startswith("| `abs` |"))
+    assert row.count("<br>") == 1
+    assert "abs(value: number)" in row
+    (row,) = (line for line in lines if line.startswith("| `hll` |"))
+    assert "**Approximate**: within 0.8 %" in row
 
 
 @pytest.mark.parametrize("page", ["docs/operations.md", "docs/telemetry.md", "README.md"])

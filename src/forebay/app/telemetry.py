@@ -15,7 +15,7 @@ from forebay.errors import ForebayError
 from forebay.settings import Settings
 from forebay.telemetry.drainer import Drainer
 from forebay.telemetry.ingest import TelemetryIngest
-from forebay.telemetry.kql.engine import QueryEngine
+from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.log.segment_log import SegmentLimits, SegmentLog
 from forebay.telemetry.store.catalog_feed import CatalogFeed
 from forebay.telemetry.store.instance_stream import INSTANCE_PARTITION

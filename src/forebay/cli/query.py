@@ -33,6 +33,7 @@ def query(
     timespan: Annotated[str | None, typer.Option(metavar="TIME", help="Only rows of this time: PT1H, P7D, START/END.")] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="How many rows, at most.")] = None,
     as_csv: Annotated[bool, typer.Option("--csv", help="Print the rows as CSV.")] = False,
+    explain: Annotated[bool, typer.Option("--explain", help="Show how the query is understood, and its SQL; run nothing.")] = False,
     as_json: AsJson = False,
     data_dir: DataDirectory = None,
 ) -> None:
@@ -45,18 +46,24 @@ def query(
       forebay query "arrivals | where outcome == 'failed' | project name, reason"
       forebay query --timespan PT1H 'requests | summarize avg(duration) by name'
       forebay query 'traces | summarize count() by bin(timestamp, 5m) | render timechart'
+      forebay query --explain 'requests | summarize avg(duration) by bin(timestamp, 1h)'
       forebay query - < question.kql
     """  # noqa: D301 - this escape keeps the lines after it as they are
     if as_csv and as_json:
         raise ForebayError("wrong_usage", "expected --csv or --json, got both")
+    if explain and (as_csv or limit is not None):
+        raise ForebayError("wrong_usage", f"--explain runs nothing: there are no rows for {'--csv' if as_csv else '--limit'}")
     asked = _standard_input() if text == "-" else text
     given = {"query": asked, "project": project, "timespan": timespan, "limit": limit}
+    request = {name: value for name, value in given.items() if value is not None}
     try:
-        body = run(_query(settings_with(data_dir=data_dir), {name: value for name, value in given.items() if value is not None}))
+        body = run(_query(settings_with(data_dir=data_dir), request, "/query/explain" if explain else "/query"))
     except ForebayError as error:
         raise _pointed(error, asked) from error
     if as_json:
         print_json(body)
+    elif explain:
+        _print_explanation(body)
     elif as_csv:
         _print_csv(body["tables"][0])
     else:
@@ -64,14 +71,18 @@ def query(
     sys.stdout.flush()  # a reader that went away is noticed here, where it is handled
 
 
-async def _query(settings: Settings, request: dict[str, Any]) -> dict[str, Any]:
+async def _query(settings: Settings, request: dict[str, Any], path: str) -> dict[str, Any]:
     async with connect(settings) as connection:
-        return await ask_kql(connection, request)
+        return await _asked(connection, request, path)
 
 
 async def ask_kql(connection: Connection, request: dict[str, Any]) -> dict[str, Any]:
     """The answer of `POST /query`."""
-    body: dict[str, Any] = await connection.body("POST", "/query", json=request, timeout=None)
+    return await _asked(connection, request, "/query")
+
+
+async def _asked(connection: Connection, request: dict[str, Any], path: str) -> dict[str, Any]:
+    body: dict[str, Any] = await connection.body("POST", path, json=request, timeout=None)
     return body
 
 
@@ -98,6 +109,14 @@ def print_result(body: dict[str, Any], *, indent: str = "") -> None:
     else:
         for line in lines:
             print(f"{indent}{line if _has_blocks() else line.translate(ASCII)}".rstrip())
+
+
+def _print_explanation(body: dict[str, Any]) -> None:
+    """The bound tree, and below it the SQL."""
+    for title, text in (("tree", body["tree"]), ("SQL", body["sql"])):
+        print(bold(title))
+        for line in text.splitlines():
+            print(f"  {visible(line)}")
 
 
 def _note(text: str) -> None:

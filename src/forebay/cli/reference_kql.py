@@ -1,4 +1,4 @@
-"""docs/kql.md: what works of the query language, found out by asking."""
+"""docs/kql.md: what there is of the query language, with examples whose answers are found out by asking."""
 
 from __future__ import annotations
 
@@ -9,21 +9,38 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from forebay.cli.reference_language import code, language, text
 from forebay.cli.reference_probes import ROWS, SECTIONS, Probe
 from forebay.cli.reference_store import WRITTEN_AT, temporary_tables
 from forebay.errors import ForebayError
 from forebay.server.routes.query import answer_of
-from forebay.telemetry.kql.engine import QueryEngine
 from forebay.telemetry.log.port import Entry, StoredEntry
+from forebay.telemetry.query.engine import QueryEngine
 from forebay.values.times import to_microseconds
 
 PROJECT = "docs"
 INTRODUCTION = """
 `forebay query`, and `POST /query`, take KQL, the language of Application Insights and Log Analytics; the tables are in
 [telemetry.md](telemetry.md). A query only reads, sees one project, and is bounded: 30 seconds, 10,000 rows (up to 500,000 with `limit`),
-64 MiB, 4 at a time. What is not supported is refused, with the place in the text where that is known.
+64 MiB, 4 at a time.
 
-Every query below has been run to write this page, over the few rows at its end.
+What is named below is supported, and answers what Kusto answers; where it may differ, **approximate** says by how much. What is not
+supported is refused, with its place in the text. `forebay query --explain`, and `POST /query/explain`, show how a query is understood, and
+its SQL; `POST /query/complete` says what may be written at a place, for editors.
+
+## What differs from Kusto everywhere
+
+- **Values.** A datetime has microseconds; a decimal has 17 digits after the point. See [Types](#types).
+- **Sums** beyond 64 bits are null.
+- **`dcount` and `percentile`**, with their families, are exact, where Kusto estimates; only states that are kept (`hll`, `tdigest`) are
+  approximate. An accuracy is accepted and changes nothing.
+- **The order of rows** is that of the last `sort` or `top`; without one, and among equals, it is any. `take`, `make_list`, `take_any` and
+  `join kind=innerunique` choose accordingly.
+- **Columns that depend on data** (`pivot`, `bag_unpack` without the columns that they make) are read from it before the query runs, so
+  such a query reads twice, and can be explained only when it names them: `evaluate pivot(a) : (name: type, ...)`.
+- **Limits.** A text of 64 KiB; brackets and pipes nested 100 deep; 2,000 tables and operators, and 20,000 expressions, with those of `let`
+  counted where they are used; functions that call each other 20 deep; values up to 4,096 times as long as those of the tables.
+- **Names.** A query sees the tables of its project. Other clusters, databases, files and addresses cannot be named.
 """
 
 
@@ -39,7 +56,7 @@ class Finding:
 def kql_page(generated: str) -> str:
     """The page, with the line `generated` below its title."""
     findings = asyncio.run(probe_all())
-    return f"# KQL\n\n{generated}\n{INTRODUCTION}" + "\n".join(_page(findings)) + "\n"
+    return f"# KQL\n\n{generated}\n{INTRODUCTION}" + "\n".join((*language(), *_examples(findings))) + "\n"
 
 
 async def probe_all() -> dict[str, list[Finding]]:
@@ -73,38 +90,25 @@ def _text(value: Any) -> str:
     return str(value).replace(".000000Z", "Z")
 
 
-def _page(findings: dict[str, list[Finding]]) -> Iterator[str]:
+def _examples(findings: dict[str, list[Finding]]) -> Iterator[str]:
+    yield "\n## Examples\n"
+    yield "Each of these queries has been run to write this page, over the few rows at its end, and answers what Kusto answers."
     for title, found in findings.items():
-        working = [each for each in found if each.state == "works"]
-        yield f"\n## {title}\n"
-        yield "| name | example | answer |"
+        yield f"\n### {title}\n"
+        yield "| of | query | answer |"
         yield "|---|---|---|"
-        yield from (f"| {_plain(each.probe.name)} | {_code(each.probe.query)} | {_code(each.told)} |" for each in working)
-    yield "\n## Refused\n"
-    yield "| name | example | error |"
-    yield "|---|---|---|"
-    everything = [each for found in findings.values() for each in found]
-    yield from (
-        f"| {_plain(each.probe.name)} | {_code(each.probe.query)} | {_plain(each.told)} |" for each in everything if each.state == "refused"
-    )
-    differing = [each for each in everything if each.state == "differs"]
-    if differing:
-        yield "\n## Answered otherwise than by Kusto\n"
-        yield "| name | example | answer | Kusto's answer |"
-        yield "|---|---|---|---|"
         yield from (
-            f"| {_plain(each.probe.name)} | {_code(each.probe.query)} | {_code(each.told)} | {_code(each.probe.answer)} |"
-            for each in differing
+            f"| {text(each.probe.name)} | {code(each.probe.query)} | {code(each.told)} |" for each in found if each.state == "works"
         )
-    yield "\n## The rows of the examples\n"
+    everything = [each for found in findings.values() for each in found]
+    for title, state in (("Refused", "refused"), ("Answered otherwise than by Kusto", "differs")):
+        others = [each for each in everything if each.state == state]
+        if others:
+            yield f"\n### {title}\n"
+            yield f"| of | query | {'error' if state == 'refused' else 'answer'} |"
+            yield "|---|---|---|"
+            yield from (f"| {text(each.probe.name)} | {code(each.probe.query)} | {text(each.told)} |" for each in others)
+    yield "\n### The rows of the examples\n"
     yield "```json"
     yield "{\n" + ",\n".join(f'"{table}": [\n  ' + ",\n  ".join(map(json.dumps, rows)) + "\n]" for table, rows in ROWS.items()) + "\n}"
     yield "```"
-
-
-def _code(text: str) -> str:
-    return f"`{text.replace('|', chr(92) + '|')}`" if text else ""
-
-
-def _plain(text: str) -> str:
-    return text.replace("|", "\\|").replace("*", "\\*").replace("<", "&lt;")

@@ -104,12 +104,90 @@ OPERATORS: tuple[Probe, ...] = (
     Probe("sample-distinct", "requests | sample-distinct 5 of name | count", "2"),
     Probe("search", "search 'login' | count", "1"),
     Probe("where * has", "traces | where * has 'login' | count", "1"),
-    Probe("find", "find in (requests, traces) where operation_Id == 'o2' | count", "2"),
+    Probe(
+        "find",
+        "find in (requests, traces) where operation_Id == 'o2' project operation_Id | order by source_ asc",
+        "requests, o2; traces, o2",
+    ),
+    Probe("find without project", "find in (requests, traces) where operation_Id == 'o2' | count", "2"),
     Probe("partition", "requests | partition by name (top 1 by duration) | count", "2"),
     Probe("scan", "requests | order by timestamp asc | scan declare (n: long = 0) with (step s: true => n = s.n + 1;) | count", "3"),
     Probe("query in brackets", "(requests | where duration > 15) | count", "2"),
     Probe("render", "requests | summarize n = count() by name | order by n desc | render barchart", "GET /a, 2; GET /b, 1"),
     Probe("declare query_parameters", "declare query_parameters(least: real = 15.0); requests | where duration > least | count", "2"),
+    Probe("join kind=rightouter", "requests | join kind=rightouter traces on operation_Id | count", "2"),
+    Probe("join kind=rightsemi", "requests | join kind=rightsemi traces on operation_Id | project message", "user=7 action=login"),
+    Probe("join kind=rightanti", "requests | join kind=rightanti traces on operation_Id | project message", "unrelated"),
+    Probe("join: columns of both", "print a = 1, b = 2 | join kind=inner (print a = 1, b = 3) on a", "1, 2, 1, 3"),
+    Probe("union kind=inner", "union kind=inner (print a = 1, b = 2), (print a = 3) | order by a asc", "1; 3"),
+    Probe("union of names", "union req*, trac* | count", "5"),
+    Probe("mv-expand with_itemindex", "print a = dynamic(['x', 'y']) | mv-expand with_itemindex=i a", "x, 0; y, 1"),
+    Probe("mv-expand kind=array", "print b = dynamic({'n': 1}) | mv-expand kind=array b", '["n",1]'),
+    Probe("parse kind=regex", "print t = 'a1b' | parse kind=regex t with 'a[0-9]' rest | project rest", "b"),
+    Probe("parse: what does not fit", "print t = 'x' | parse t with 'a' n: long | project isnull(n)", "true"),
+    Probe(
+        "scan: several steps",
+        "range x from 1 to 5 step 1 | serialize | scan declare (n: long) with"
+        " (step s1: x == 2 => n = 1; step s2: x > 2 => n = iff(isnull(s2.n), s1.n, s2.n) + 1;) | project x, n",
+        "2, 1; 3, 2; 4, 3; 5, 4",
+    ),
+    Probe("top-hitters", "requests | top-hitters 1 of name", "GET /a, 2"),
+    Probe(
+        "top-nested of two",
+        "requests | top-nested 1 of name by sum(duration), top-nested 1 of resultCode by count() | project name, resultCode",
+        "GET /a, 200",
+    ),
+    Probe(
+        "invoke",
+        "let slower = (t: (duration: real), than: real) { t | where duration > than }; requests | invoke slower(15.0) | count",
+        "2",
+    ),
+    Probe("assert-schema", "print a = 1 | assert-schema (a: long)", "1"),
+    Probe("consume", "requests | consume", ""),
+    Probe("set query_now", "set query_now = datetime(2026-11-22); print now()", "2026-11-22T00:00:00Z"),
+    Probe("table()", "table('requests') | count", "3"),
+    Probe("evaluate narrow", "print a = 1, b = 'x' | evaluate narrow()", "0, a, 1; 0, b, x"),
+    Probe(
+        "evaluate pivot with its columns",
+        "requests | evaluate pivot(resultCode, count(), name) : (name: string, ['500']: long) | order by name asc",
+        "GET /a, 0; GET /b, 1",
+    ),
+    Probe(
+        "evaluate ipv4_lookup",
+        "let networks = datatable(network: string, place: string) ['10.0.0.0/8', 'inside', '11.0.0.0/8', 'outside'];"
+        " print ip = '10.1.2.3' | evaluate ipv4_lookup(networks, ip, network) | project place",
+        "inside",
+    ),
+    Probe(
+        "evaluate ipv6_lookup",
+        "let networks = datatable(network: string, place: string) ['fe80::/16', 'here'];"
+        " print ip = 'fe80::1' | evaluate ipv6_lookup(networks, ip, network) | project place",
+        "here",
+    ),
+    Probe(
+        "evaluate activity_counts_metrics",
+        "requests | evaluate activity_counts_metrics(name, timestamp, datetime(2026-11-22), datetime(2026-11-23), 1d)",
+        "2026-11-22T00:00:00Z, 3, 2, 2, 2",
+    ),
+    Probe(
+        "evaluate activity_metrics",
+        "requests | evaluate activity_metrics(name, timestamp, datetime(2026-11-22), datetime(2026-11-23), 1d)",
+        "2026-11-22T00:00:00Z, 2, 2, NaN, NaN",
+    ),
+    Probe(
+        "evaluate sliding_window_counts",
+        "requests | evaluate sliding_window_counts(name, timestamp, datetime(2026-11-22), datetime(2026-11-23), 2d, 1d) | take 1",
+        "2026-11-22T00:00:00Z, 3, 2",
+    ),
+    Probe(
+        "evaluate rolling_percentile", "requests | evaluate rolling_percentile(duration, 50, timestamp, 1d, 1)", "2026-11-22T00:00:00Z, 20"
+    ),
+    Probe(
+        "evaluate dcount_intersect",
+        "requests | summarize h1 = hll(name), h2 = hll(resultCode) | evaluate dcount_intersect(h1, h2) | project-away h1, h2",
+        "2, 0",
+    ),
+    Probe("evaluate schema_merge", "print a = 1 | getschema | evaluate schema_merge() | project ColumnName, ColumnType", "a, long"),
 )
 
 AGGREGATES: tuple[Probe, ...] = (
@@ -143,6 +221,22 @@ AGGREGATES: tuple[Probe, ...] = (
     Probe("makeset, makelist", "requests | summarize s = makeset(name) | project arraylength(s)", "2"),
     Probe("binary_all_or", "print x = 5 | summarize binary_all_or(x)", "5"),
     Probe("hll, dcount_hll", "requests | summarize h = hll(name) | project dcount_hll(h)", "2"),
+    Probe("percentiles_array", "requests | summarize percentiles_array(duration, 50, 99)", "[20.0,30.0]"),
+    Probe("tdigest, percentile_tdigest", "requests | summarize t = tdigest(duration) | project percentile_tdigest(t, 50)", "20.0"),
+    Probe("hll_merge", "requests | summarize h = hll(name) by resultCode | summarize m = hll_merge(h) | project dcount_hll(m)", "2"),
+    Probe("stdevp, variancep", "requests | summarize round(variancep(duration), 2), round(stdevp(duration), 2)", "66.67, 8.16"),
+    Probe("covariance", "requests | summarize covariance(duration, duration)", "100"),
+    Probe("binary_all_and, binary_all_xor", "datatable(n: long) [6, 3] | summarize binary_all_and(n), binary_all_xor(n)", "2, 5"),
+    Probe("make_list_if, make_set_if", "requests | summarize make_set_if(name, duration > 15 and success == 'False')", '["GET /b"]'),
+    Probe("make_list_with_nulls", "datatable(n: long) [1, long(null)] | summarize make_list_with_nulls(n)", "[1,null]"),
+    Probe("buildschema", "print d = dynamic({'a': 1, 'b': ['x']}) | summarize buildschema(d)", '{"a":"long","b":{"`indexer`":"string"}}'),
+    Probe("take_anyif", "requests | summarize take_anyif(name, duration > 25)", "GET /b"),
+    Probe("sum of what is too much", "datatable(n: long) [9223372036854775807, -1] | summarize sum(n)", "9223372036854775806"),
+    Probe(
+        "aggregates of nothing",
+        "requests | where false | summarize count(), sum(duration), max(duration), make_list(name)",
+        "0, 0, null, []",
+    ),
 )
 
 TEXT: tuple[Probe, ...] = (
@@ -177,11 +271,30 @@ TEXT: tuple[Probe, ...] = (
     Probe("strrep", "print strrep('ab', 2)", "abab"),
     Probe("parse_url", "print tostring(parse_url('http://h:80/p?q=1').Host)", "h"),
     Probe("parse_csv", "print parse_csv('a,b')", '["a","b"]'),
-    Probe("url_encode, url_decode", "print url_encode('a b'), url_decode('a%20b')", "a%20b, a b"),
+    Probe("url_encode, url_decode", "print url_encode('a b'), url_decode('a%20b')", "a+b, a b"),
+    Probe("url_encode_component", "print url_encode_component('a b')", "a%20b"),
     Probe("base64_encode_tostring", "print base64_encode_tostring('a'), base64_decode_tostring('YQ==')", "YQ==, a"),
     Probe("hash_sha256, hash_md5", "print substring(hash_sha256('a'), 0, 8), substring(hash_md5('a'), 0, 8)", "ca978112, 0cc175b9"),
     Probe("format_bytes", "print format_bytes(2048)", "2 KB"),
     Probe("parse_version", "print parse_version('1.2') < parse_version('1.10')", "true"),
+    Probe("hasprefix, hassuffix", "print 'GET /alpha' hasprefix 'al', 'GET /alpha' hassuffix 'ha'", "true, true"),
+    Probe("has_any_index", "print has_any_index('a b', dynamic(['x', 'b']))", "1"),
+    Probe("strcmp", "print strcmp('a', 'b')", "-1"),
+    Probe("translate", "print translate('ab', 'xy', 'cab')", "cxy"),
+    Probe("replace_strings", "print replace_strings('a.b', dynamic(['.', 'b']), dynamic(['-', 'c']))", "a-c"),
+    Probe("regex_quote", "print regex_quote('a.b')", "a\\.b"),
+    Probe("tohex", "print tohex(255)", "ff"),
+    Probe("isascii", "print isascii('w\u00f6rd')", "false"),
+    Probe("string_size", "print string_size('w\u00f6rd')", "5"),
+    Probe(
+        "unicode_codepoints_from_string", "print unicode_codepoints_from_string('ab'), unicode_codepoints_to_string(97, 98)", "[97,98], ab"
+    ),
+    Probe("parse_path", "print tostring(parse_path('/home/me/a.txt').Filename)", "a.txt"),
+    Probe("parse_urlquery", "print tostring(parse_urlquery('a=1&b=2')['Query Parameters'].b)", "2"),
+    Probe("parse_xml", "print tostring(parse_xml('<a><b>1</b></a>').a.b)", "1"),
+    Probe("gzip", "print gzip_decompress_from_base64_string(gzip_compress_to_base64_string('abc'))", "abc"),
+    Probe("punycode_to_string", "print punycode_to_string('wrd-sna')", "w\u00f6rd"),
+    Probe("hash", "print hash('World')", "1846988464401551951"),
 )
 
 NUMBERS: tuple[Probe, ...] = (
@@ -208,6 +321,18 @@ NUMBERS: tuple[Probe, ...] = (
     Probe("gettype", "print gettype(1), gettype('a')", "long, string"),
     Probe("binary_and, binary_or", "print binary_and(6, 3), binary_or(6, 3)", "2, 7"),
     Probe("column_ifexists", "requests | project column_ifexists('nothing', 'none') | take 1", "none"),
+    Probe("division by zero", "print 7 / 0, 7 % 0, 7.0 / 0", "null, null, Infinity"),
+    Probe("beyond 64 bits", "print 9223372036854775807 + 1", "-9223372036854775808"),
+    Probe("null", "print int(null) == 1, int(null) != 1, isnull(int(null) + 1)", "false, true, true"),
+    Probe("decimal", "print decimal(0.1) + decimal(0.2)", "0.3"),
+    Probe("exp2, exp10", "print exp2(3), exp10(2)", "8, 100"),
+    Probe("degrees, radians, pi", "print degrees(pi()), round(radians(180), 2)", "180, 3.14"),
+    Probe("gamma, loggamma", "print gamma(5), loggamma(1)", "24, 0"),
+    Probe("bitset_count_ones", "print bitset_count_ones(7)", "3"),
+    Probe("binary_shift_left", "print binary_shift_left(1, 4), binary_xor(6, 3), binary_not(0)", "16, 5, -1"),
+    Probe("not", "print not(true)", "false"),
+    Probe("convert_length", "print convert_length(1.0, 'Kilometer', 'Meter')", "1000"),
+    Probe("assert", "print assert(1 < 2, 'never said')", "true"),
 )
 
 TIMES: tuple[Probe, ...] = (
@@ -236,6 +361,14 @@ TIMES: tuple[Probe, ...] = (
     Probe("bin(timespan)", "print bin(95m, 1h)", "01:00:00"),
     Probe("between (datetimes)", "requests | where timestamp between (datetime(2026-11-22T05:00) .. 6m) | count", "2"),
     Probe("ingestion_time", "requests | where isnotnull(ingestion_time()) | count", "3"),
+    Probe("endofmonth", "print endofmonth(datetime(2026-11-22))", "2026-11-30T23:59:59.999999Z"),
+    Probe("week_of_year", "print week_of_year(datetime(2026-11-22))", "47"),
+    Probe("make_timespan", "print make_timespan(1, 12, 30, 55.123)", "1.12:30:55.1230000"),
+    Probe("unixtime_milliseconds_todatetime", "print unixtime_milliseconds_todatetime(1000)", "1970-01-01T00:00:01Z"),
+    Probe("datetime_utc_to_local", "print datetime_utc_to_local(datetime(2026-07-01), 'Europe/Oslo')", "2026-07-01T02:00:00Z"),
+    Probe("datetime_local_to_utc", "print datetime_local_to_utc(datetime(2026-07-01), 'Europe/Oslo')", "2026-06-30T22:00:00Z"),
+    Probe("bin of a week", "print bin(datetime(2026-11-25), 7d)", "2026-11-23T00:00:00Z"),
+    Probe("bin_auto", "set query_bin_auto_size = 1h; print bin_auto(datetime(2026-11-22 05:30))", "2026-11-22T05:00:00Z"),
 )
 
 DYNAMIC: tuple[Probe, ...] = (
@@ -274,6 +407,16 @@ DYNAMIC: tuple[Probe, ...] = (
     Probe("zip", "print zip(dynamic([1]), dynamic([2]))", "[[1,2]]"),
     Probe("range()", "print range(1, 5, 2)", "[1,3,5]"),
     Probe("treepath", "print array_length(treepath(dynamic({'a': {'b': 1}})))", "2"),
+    Probe("array_iff", "print array_iff(dynamic([true, false]), dynamic([1, 2]), dynamic([3, 4]))", "[1,4]"),
+    Probe("array_reverse", "print array_reverse(dynamic([1, 2]))", "[2,1]"),
+    Probe("array_rotate_left", "print array_rotate_left(dynamic([1, 2, 3]), 1)", "[2,3,1]"),
+    Probe("array_shift_left", "print array_shift_left(dynamic([1, 2, 3]), 1)", "[2,3,null]"),
+    Probe("array_sort_asc of two", "print array_sort_asc(dynamic([2, 1]), dynamic(['b', 'a']))", '[1,2], ["a","b"]'),
+    Probe("bag_set_key", "print bag_set_key(dynamic({'a': 1}), 'b', 2)", '{"a":1,"b":2}'),
+    Probe("bag_zip", "print bag_zip(dynamic(['a']), dynamic([1]))", '{"a":1}'),
+    Probe("jaccard_index", "print jaccard_index(dynamic([1, 2]), dynamic([2, 3, 4]))", "0.25"),
+    Probe("repeat", "print repeat(1, 3)", "[1,1,1]"),
+    Probe("bag_pack_columns", "print a = 1, b = 'x' | project bag_pack_columns(a, b)", '{"a":1,"b":"x"}'),
 )
 
 WINDOWS: tuple[Probe, ...] = (
@@ -288,6 +431,23 @@ WINDOWS: tuple[Probe, ...] = (
     Probe("ipv4_is_private", "print ipv4_is_private('10.0.0.1')", "true"),
     Probe("ipv4_is_in_range", "print ipv4_is_in_range('10.0.0.1', '10.0.0.0/8')", "true"),
     Probe("toscalar", "print toscalar(requests | count)", "3"),
+    Probe("row_cumsum with a restart", "range x from 1 to 4 step 1 | serialize s = row_cumsum(x, x == 3)", "1, 1; 2, 3; 3, 3; 4, 7"),
+    Probe("row_rank_min", "datatable(x: long) [5, 5, 7] | sort by x asc | extend r = row_rank_min(x) | project r", "1; 1; 3"),
+    Probe(
+        "row_window_session",
+        "requests | sort by timestamp asc | extend s = row_window_session(timestamp, 1h, 6m) | summarize count() by s | project count_",
+        "3",
+    ),
+    Probe("prev with a default", "range x from 1 to 3 step 1 | serialize p = prev(x, 2, 0) | project p", "0; 0; 1"),
+    Probe("series_stats in columns", "print series_stats(dynamic([1, 2, 3]))", "1, 0, 3, 2, 2, 1, 1"),
+    Probe("series_add", "print series_add(dynamic([1, 2]), dynamic([10, 20]))", "[11,22]"),
+    Probe("series_fill_linear", "print series_fill_linear(dynamic([1.0, null, 3.0]))", "[1.0,2.0,3.0]"),
+    Probe("series_fill_forward", "print series_fill_forward(dynamic([1, null, 3]))", "[1,1,3]"),
+    Probe("series_fir", "print series_fir(dynamic([1, 2, 3]), dynamic([1, 1]), false)", "[1.0,3.0,5.0]"),
+    Probe("series_dot_product", "print series_dot_product(dynamic([1, 2]), dynamic([3, 4]))", "11"),
+    Probe("series_outliers", "print array_length(series_outliers(dynamic([1, 2, 1, 2, 100])))", "5"),
+    Probe("parse_ipv4, format_ipv4", "print parse_ipv4('127.0.0.1'), format_ipv4('192.168.1.1', 24)", "2130706433, 192.168.1.0"),
+    Probe("ipv4_compare, ipv6_compare", "print ipv4_compare('10.0.0.1', '10.0.0.2'), ipv6_compare('::1', '::1')", "-1, 0"),
 )
 
 SECTIONS: tuple[tuple[str, tuple[Probe, ...]], ...] = (

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from forebay.effects import SystemClock
 from forebay.telemetry.drainer import Drainer
-from forebay.telemetry.kql.engine import QueryEngine
+from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.store.store import TelemetryStore
 
 WRITTEN_AT = datetime(2026, 11, 22, 6, tzinfo=UTC)  # the time of every query, so that the same page is written again

@@ -21,9 +21,9 @@ from forebay.telemetry.decoders.batches import (
     log_decoder,
     metric_decoder,
 )
-from forebay.telemetry.kql.engine import QueryEngine
 from forebay.telemetry.log.port import StoredEntry
 from forebay.telemetry.observe.names import COUNTERS, DEPENDENCIES, EVENTS, LINES, METRICS, Name
+from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.rows import entry_of
 from forebay.telemetry.store.retention import PRUNABLE
 from forebay.telemetry.store.store import TelemetryStore

@@ -15,6 +15,7 @@ from forebay.values.field import Field
 from forebay.values.times import rfc3339
 
 Health = Literal["healthy", "degraded", "unhealthy"]
+CompletionKind = Literal["operator", "function", "aggregate", "column", "table", "keyword", "plugin", "type"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -315,6 +316,47 @@ class QueryAnswer:
     lag_seconds: float  # above 0: how old what is missing may be
     truncated: Literal["rows", "bytes"] | None  # which limit cut the answer short
     render: dict[str, str] | None  # the chart that the query asks for
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryExplanation:
+    """How a query is understood. Nothing has been run."""
+
+    tree: str  # what each part reads, computes and answers, a line for each relation
+    sql: str  # of DuckDB; `$project`, `$start`, `$end` and `$now` stand for values
+    columns: list[QueryColumn]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompletionItem:
+    """A word that may be written."""
+
+    label: str
+    kind: CompletionKind
+    detail: str  # a type, a signature, or how the words after it go
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryDiagnostic:
+    """What is wrong with a query, from `start` to before `end`, in characters from 0."""
+
+    code: str  # that of the error which running it would be
+    message: str
+    hint: str  # what may be meant, or what to do instead
+    start: int
+    end: int
+    line: int  # of the start, from 1
+    column: int  # from 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QueryCompletion:
+    """What may be written in place of the characters from `start` to before `end`, the likely first, and what is wrong with the query."""
+
+    items: list[CompletionItem]
+    start: int
+    end: int
+    diagnostics: list[QueryDiagnostic]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from forebay.errors import ForebayError
-from forebay.telemetry.kql.execution import Timespan
+from forebay.telemetry.query.execution import Timespan
 
 _DURATION = re.compile(
     r"P(?:(?P<weeks>\d+(?:\.\d+)?)W)?(?:(?P<days>\d+(?:\.\d+)?)D)?"

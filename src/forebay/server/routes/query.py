@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 import msgspec
 from fastapi import APIRouter, Request, Response
@@ -13,9 +14,17 @@ from forebay.errors import ForebayError
 from forebay.server.access import PROJECT_SCHEMA, PartsOf, Reader, concern, project_of
 from forebay.server.answers import json_answer
 from forebay.server.bodies import json_body
-from forebay.server.shapes import QueryAnswer, QueryColumn, QueryTable
+from forebay.server.shapes import (
+    CompletionItem,
+    QueryAnswer,
+    QueryColumn,
+    QueryCompletion,
+    QueryDiagnostic,
+    QueryExplanation,
+    QueryTable,
+)
 from forebay.server.timespans import parse_timespan
-from forebay.telemetry.kql.result import QueryResult
+from forebay.telemetry.query.result import QueryResult
 from forebay.values.times import rfc3339
 
 PRIMARY = "PrimaryResult"
@@ -31,10 +40,33 @@ class QueryBody(msgspec.Struct, forbid_unknown_fields=True):
     limit: Annotated[int, msgspec.Meta(ge=0)] | None = None
 
 
+class ExplainBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A question that is not asked."""
+
+    query: str
+    timespan: str | None = None
+    project: str | None = None
+
+
+class CompleteBody(msgspec.Struct, forbid_unknown_fields=True):
+    """A question that is being written; `cursor` is a number of characters, beyond the text its end."""
+
+    query: str
+    cursor: Annotated[int, msgspec.Meta(ge=0)]
+    project: str | None = None
+
+
+Body = TypeVar("Body", QueryBody, ExplainBody, CompleteBody)
+
+
 def router() -> APIRouter:
-    """`POST /query`."""
+    """`POST /query`, and what helps to write queries."""
     routes = APIRouter(tags=["query"])
-    routes.post("/query", response_model=QueryAnswer, openapi_extra={"requestBody": _documented_body()})(query)
+    asked = {"query": "documentEvents | summarize count() by type", "timespan": "P1D"}
+    routes.post("/query", response_model=QueryAnswer, openapi_extra=_documented(QueryBody, asked))(query)
+    routes.post("/query/explain", response_model=QueryExplanation, openapi_extra=_documented(ExplainBody, asked))(explain)
+    written = {"query": "documents | where si", "cursor": 20}
+    routes.post("/query/complete", response_model=QueryCompletion, openapi_extra=_documented(CompleteBody, written))(complete)
     return routes
 
 
@@ -44,12 +76,7 @@ async def query(request: Request, parts: PartsOf, caller: Reader) -> Response:
     What was acknowledged before the question is in the answer, unless `lag_seconds` says otherwise. Datetimes are RFC 3339, timespans
     `d.hh:mm:ss.fffffff`, dynamic values JSON in a string, as Log Analytics answers.
     """
-    try:
-        body = msgspec.json.decode(await json_body(request), type=QueryBody)
-    except msgspec.ValidationError as error:
-        raise ForebayError("invalid_request", str(error), hint="See POST /query in /docs.", status=422) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise ForebayError("invalid_json", f"expected a JSON object, but: {error}", hint="See POST /query in /docs.", status=400) from None
+    body = await _body(request, QueryBody)
     project = project_of(parts, caller, body.project)
     concern(request, project)
     result = await parts.telemetry.queries.query(
@@ -60,6 +87,48 @@ async def query(request: Request, parts: PartsOf, caller: Reader) -> Response:
         row_limit=body.limit,
     )
     return json_answer(answer_of(result))
+
+
+async def explain(request: Request, parts: PartsOf, caller: Reader) -> Response:
+    """How a question is understood: the bound tree with all types, the SQL, and the columns of the answer. Nothing is run.
+
+    A question whose columns depend on data (`evaluate pivot`, `evaluate bag_unpack`) has to name them to be explained.
+    """
+    body = await _body(request, ExplainBody)
+    concern(request, project_of(parts, caller, body.project))
+    if body.timespan is not None:
+        parse_timespan(body.timespan, parts.effects.clock.now())
+    found = await parts.telemetry.queries.explain(body.query, is_bounded=body.timespan is not None)
+    columns = [QueryColumn(name=name, type=kind) for name, kind in found.columns]
+    return json_answer(QueryExplanation(tree=found.tree, sql=found.sql, columns=columns))
+
+
+async def complete(request: Request, parts: PartsOf, caller: Reader) -> Response:
+    """What may be written at a place of a question, for editors, and what is wrong with it as it is. Positions are in characters.
+
+    A question of more than 64 KiB is refused.
+    """
+    body = await _body(request, CompleteBody)
+    concern(request, project_of(parts, caller, body.project))
+    found = await parts.telemetry.queries.complete(body.query, body.cursor)
+    return json_answer(
+        QueryCompletion(
+            items=[CompletionItem(label=item.label, kind=item.kind, detail=item.detail) for item in found.items],
+            start=found.start,
+            end=found.end,
+            diagnostics=[QueryDiagnostic(**asdict(each)) for each in found.findings],
+        )
+    )
+
+
+async def _body(request: Request, kind: type[Body]) -> Body:
+    hint = f"See POST {request.url.path} in /docs."
+    try:
+        return msgspec.json.decode(await json_body(request), type=kind)
+    except msgspec.ValidationError as error:
+        raise ForebayError("invalid_request", str(error), hint=hint, status=422) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ForebayError("invalid_json", f"expected a JSON object, but: {error}", hint=hint, status=400) from None
 
 
 def answer_of(result: QueryResult) -> QueryAnswer:
@@ -100,9 +169,9 @@ def timespan_text(value: timedelta) -> str:
     return f"-{text}" if value < timedelta(0) else text
 
 
-def _documented_body() -> dict[str, Any]:
-    (schema,), components = msgspec.json.schema_components([QueryBody], ref_template="#/{name}")
+def _documented(kind: type[msgspec.Struct], example: dict[str, Any]) -> dict[str, Any]:
+    """The description of a body."""
+    (schema,), components = msgspec.json.schema_components([kind], ref_template="#/{name}")
     body = dict(components[schema["$ref"].removeprefix("#/")])
     body["properties"]["project"] = {"anyOf": [{"type": "string"} | PROJECT_SCHEMA, {"type": "null"}]}
-    example = {"query": "documentEvents | summarize count() by type", "timespan": "P1D"}
-    return {"required": True, "content": {"application/json": {"schema": body, "example": example}}}
+    return {"requestBody": {"required": True, "content": {"application/json": {"schema": body, "example": example}}}}

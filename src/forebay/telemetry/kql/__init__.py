@@ -1,1 +1,4 @@
-"""KQL over the tables: translated to SQL, checked twice, run read-only on what one project may see."""
+"""A compiler from KQL to the SQL of DuckDB: `syntax` reads, `binding` understands, `functions` knows, `sql` writes.
+
+It stands alone: it is given a text and the tables that may be read, and answers SQL.
+"""

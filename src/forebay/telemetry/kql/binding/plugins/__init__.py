@@ -1,0 +1,1 @@
+"""Plugins of `evaluate`, each file some of a kind."""
