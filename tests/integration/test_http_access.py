@@ -35,6 +35,8 @@ KEYED = [
     ("POST", "/events"),
     ("GET", "/stats"),
     ("POST", "/query"),
+    ("POST", "/query/explain"),
+    ("POST", "/query/complete"),
     ("GET", "/reindex"),
     ("POST", "/reindex"),
     ("GET", "/keys"),

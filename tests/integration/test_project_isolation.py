@@ -204,6 +204,14 @@ ROUTES: dict[tuple[str, str], Callable[[Project], list[Ask]]] = {
         ask("/query", json={"query": "union withsource=T * | where name != ''", "timespan": project.timespan}),
         ask("/query", json={"query": "print 1", "project": project.name}),
     ],
+    ("POST", "/query/explain"): lambda project: [
+        ask("/query/explain", json={"query": "union withsource=T * | where name != ''", "timespan": project.timespan}),
+        ask("/query/explain", json={"query": "print 1", "project": project.name}),
+    ],
+    ("POST", "/query/complete"): lambda project: [
+        ask("/query/complete", json={"query": f"traces | where {project.word[:2]}", "cursor": 17}),
+        ask("/query/complete", json={"query": "", "cursor": 0, "project": project.name}),
+    ],
     ("POST", "/api/orchestrators/{name}"): _starts("/api/orchestrators/{name}"),
     ("POST", "/api/orchestrators/{name}/{instance_id}"): _starts("/api/orchestrators/{name}/{instance_id}"),
     ("POST", f"{HUB}/orchestrators/{{name}}"): _starts(f"{HUB}/orchestrators/{{name}}"),
@@ -268,7 +276,7 @@ async def test_no_route_tells_anything_of_another_project(world: World, position
     mine = world.projects[position]
     async with mine.caller(world.api, scope) as client:
         for (method, path), asks in ROUTES.items():
-            if method in ("GET", "HEAD") or path in ("/search", "/query"):
+            if method in ("GET", "HEAD") or path.startswith(("/search", "/query")):
                 for own in asks(mine):
                     told = shown(await client.request(method, own.url, **own.options))
                     for other in world.others(mine):

@@ -115,6 +115,8 @@ def _array(values: list[Any], is_ordered: bool) -> list[Any]:
 @_aggregate("make_list")
 def _make_list(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> list[Any]:
     values = [in_json(kinds[0], each) for each in _known(rows)]
+    if kinds[0] == "dynamic":  # an array counts by its elements
+        values = [element for each in values for element in (each if isinstance(each, list) else [each])]
     if len(rows[0] if rows else ()) > 1 and rows[0][1] is not None and len(values) > rows[0][1]:
         if not is_ordered:
             raise Undefined("some of the values")

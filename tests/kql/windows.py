@@ -16,6 +16,8 @@ def values(name: str, kind: str, rows: Cells) -> list[Any]:
     if name not in _FUNCTIONS:
         raise Undefined(f"the model does not have {name}")
     found = _FUNCTIONS[name](rows)
+    if kind == "real":
+        return [None if each is None else float(each) for each in found]
     return ["" if kind == "string" and each is None else each for each in found]
 
 

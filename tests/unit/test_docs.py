@@ -13,6 +13,7 @@ from forebay.cli.reference_language import language
 from forebay.cli.reference_probes import SECTIONS
 from forebay.cli.reference_store import temporary_tables
 from forebay.telemetry.kql import reference as kql
+from forebay.telemetry.query.translation import _CODES as CODES
 from forebay.values.reasons import REASONS
 
 ROOT = Path(__file__).parents[2]
@@ -27,6 +28,7 @@ def error_codes() -> Iterator[tuple[str, str]]:
                 for choice in (code.body, code.orelse) if isinstance(code, ast.IfExp) else (code,):
                     if isinstance(choice, ast.Constant):
                         yield str(choice.value), f"{path.relative_to(ROOT)}:{node.lineno}"
+    yield from ((code, "what the compiler finds") for code in CODES.values())
 
 
 def test_every_error_code_is_explained():

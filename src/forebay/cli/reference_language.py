@@ -29,7 +29,7 @@ def language() -> Iterator[str]:
     yield "\n## Operators\n"
     yield from _constructs(reference.OPERATORS, vocabulary.OPERATORS)
     yield "\n## Plugins\n"
-    yield from _constructs(reference.PLUGINS, {})
+    yield from _constructs(reference.PLUGINS, vocabulary.PLUGINS)
     yield "\n## Operators between values\n"
     yield "| operator | answers |"
     yield "|---|---|"
@@ -68,14 +68,12 @@ def _codes(names: Iterable[str]) -> str:
 
 
 def _constructs(constructs: Sequence[Construct], written: Mapping[str, str]) -> Iterator[str]:
-    yield "| name | written | does | refused of it |" if written else "| name | does |"
-    yield "|---|---|---|---|" if written else "|---|---|"
+    yield "| name | written | does | refused of it |"
+    yield "|---|---|---|---|"
     for each in constructs:
-        is_word = each.node is None or each.name in written or each.name.split()[0] in written
-        name = ", ".join(map(code, (each.name, *each.aliases))) if is_word else each.name
         form = written.get(each.name) or written.get(each.name.split()[0], "")
-        cells = [name, code(form), text(each.summary), text(each.limits)] if written else [name, text(each.summary)]
-        yield "| " + " | ".join(cells) + " |"
+        name = _codes((each.name, *each.aliases)) if form or " " not in each.name else each.name
+        yield f"| {name} | {code(form)} | {text(each.summary)} | {text(each.limits)} |"
 
 
 def _functions(kind: str, more: Mapping[str, tuple[str, str]], more_aliases: Mapping[str, str]) -> Iterator[str]:
@@ -83,7 +81,7 @@ def _functions(kind: str, more: Mapping[str, tuple[str, str]], more_aliases: Map
     declared: dict[str, list[Function]] = defaultdict(list)
     for found in registry.names().values():
         for function in found:
-            if function.kind == kind and not reference.is_internal(function) and function not in declared[function.name]:
+            if function.kind == kind and not registry.is_internal(function.name) and function not in declared[function.name]:
                 declared[function.name].append(function)
     rows = {name: _row(name, found, {alias for each in found for alias in each.aliases}) for name, found in declared.items() if found}
     for name, (signature, summary) in more.items():

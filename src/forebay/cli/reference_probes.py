@@ -48,6 +48,8 @@ OPERATORS: tuple[Probe, ...] = (
     Probe("project-rename", "requests | project-rename ms = duration | where ms > 25 | project ms", "30"),
     Probe("project-keep", "requests | project-keep name | take 1", "GET /a"),
     Probe("project-reorder", "requests | project name, duration | project-reorder duration | take 1", "10, GET /a"),
+    Probe("project-by-names", "print a = 1, b = 2, c = 3 | project-by-names dynamic(['c', 'a'])", "3, 1"),
+    Probe("column_names_of", "print column_names_of(requests)[2]", "name"),
     Probe("extend", "requests | extend seconds = duration / 1000 | project seconds | take 1", "0.01"),
     Probe("summarize", "requests | summarize n = count(), avg(duration) by name | order by name asc", "GET /a, 2, 15; GET /b, 1, 30"),
     Probe("summarize by bin", "requests | summarize n = count() by bin(timestamp, 10m) | project n | order by n asc", "1; 2"),
@@ -299,6 +301,7 @@ TEXT: tuple[Probe, ...] = (
 
 NUMBERS: tuple[Probe, ...] = (
     Probe("+ - * / %", "print 7 / 2, 7 % 2, 7.0 / 2", "3, 1, 3.5"),
+    Probe("<, <=, >, >=", "print 1 < 2, 2 <= 2, 1 > 2, 1 >= 2", "true, true, false, false"),
     Probe("between", "print 5 between (1 .. 5), 6 !between (1 .. 5)", "true, true"),
     Probe("bin, floor", "print bin(7, 5), floor(7.5, 1)", "5, 7"),
     Probe("bin_at", "print bin_at(7, 5, 1)", "6"),

@@ -78,6 +78,8 @@ _MORE = {
     ("/metrics", "post"): _JSON_BODY,
     ("/events", "post"): _JSON_BODY,
     ("/query", "post"): (*_JSON_BODY, 504),
+    ("/query/explain", "post"): _JSON_BODY,
+    ("/query/complete", "post"): _JSON_BODY,
     ("/reindex", "post"): (409,),
     ("/deadletters/{letter_id}", "get"): (404,),
     ("/deadletters/replay", "post"): _JSON_BODY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from forebay.telemetry.kql.functions import registry
@@ -39,6 +40,8 @@ def _type_of(types: frozenset[KqlType]) -> KqlType:
     return kind
 
 
+# DuckDB keeps no reference of its own beyond the connection that made it known: functions live as long as the program
+@cache
 def _adapted(function: Function) -> Callable[..., Any]:
     """The function over values as SQL passes them: JSON as text."""
     import msgspec

@@ -8,6 +8,8 @@ from msgspec import Struct
 
 Code = Literal["syntax", "unknown_table", "unknown_column", "unknown_function", "type", "unsupported", "too_complex", "parameter"]
 
+DIAGNOSTICS_LIMIT = 20  # of one query: nobody reads more
+
 
 class Diagnostic(Struct, frozen=True):
     """One finding: what was expected and what came, at `start` to `end` (offsets in characters), and what may be meant."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from forebay.telemetry.kql.functions.function import Function
 from forebay.telemetry.kql.syntax import nodes
 from forebay.telemetry.kql.types import KqlType
 
@@ -93,6 +92,7 @@ OPERATORS = (
     ),
     Construct("project", "These columns, named and computed.", nodes.Project),
     Construct("project-away", "All columns but these.", nodes.ProjectAway),
+    Construct("project-by-names", "These columns, in this order, by names and patterns in texts and arrays.", nodes.ProjectByNames),
     Construct("project-keep", "These columns, in the order that they have.", nodes.ProjectKeep),
     Construct("project-rename", "New names for columns.", nodes.ProjectRename),
     Construct("project-reorder", "These columns first.", nodes.ProjectReorder),
@@ -137,6 +137,7 @@ FUNCTIONS: dict[str, tuple[str, str]] = {
     "bag_pack_columns": ("bag_pack_columns(column...) -> dynamic", "A bag of columns by their names."),
     "bin_auto": ("bin_auto(value: any) -> any", "`bin()` with the size that `set query_bin_auto_size` says."),
     "column_ifexists": ("column_ifexists(name: string, default: any) -> any", "A column, or a value where there is none of this name."),
+    "column_names_of": ("column_names_of(table) -> dynamic", "The names of the columns of a table."),
     "materialize": ("materialize(table) -> table", "Rows that are read once however often they are named."),
     "now": ("now(offset: timespan?) -> datetime", "The time of the query, the same everywhere in it."),
     "pack_all": ("pack_all(ignore_empty: bool?) -> dynamic", "A bag of all columns by their names."),
@@ -201,7 +202,6 @@ REFUSED_OPERATORS: dict[str, str] = {
     "facet": "an answer has one table: ask a query for each column",
     "fork": "an answer has one table: ask a query for each branch",
     "macro-expand": _NO_CATALOG,
-    "project-by-names": "name the columns with `project`",
     "reduce": "its patterns are not published; `extract()` or `parse`, and `summarize`",
     **dict.fromkeys(
         (
@@ -234,14 +234,6 @@ REFUSED_PLUGINS: dict[str, str] = {
     "infer_storage_schema, http_request, sql_request, cosmosdb_sql_request, python, r, ai_embeddings": (
         "a query reads no files and no network, and runs no programs"
     ),
-    "geo_line_lookup, geo_polygon_lookup": "geography is not supported",
+    "geo_line_lookup, geo_polygon_lookup": "`join` by cells, such as `geo_point_to_s2cell()`, and filter by `geo_point_in_polygon()`",
     "preview, rows_near": "`take` shows rows; `prev()` and `next()` see those beside one",
 }
-
-# functions that stand in trees and that no query has to call
-_INTERNAL = frozenset({"bag_pack_without_empty", "element", "member", "take_any_of_row", "to_dynamic"})
-
-
-def is_internal(function: Function) -> bool:
-    """Whether a function is there for others alone."""
-    return function.name in _INTERNAL or function.name.startswith("_") or function.summary.startswith("Internal")

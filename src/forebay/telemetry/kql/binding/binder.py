@@ -9,12 +9,13 @@ from typing import Any
 from forebay.telemetry.kql.binding import bound, calls, windows
 from forebay.telemetry.kql.binding.environment import Binding, Broken, Environment, FunctionBinding, ScalarBinding, TableBinding
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
-from forebay.telemetry.kql.errors import Diagnostic, KqlError
+from forebay.telemetry.kql.errors import DIAGNOSTICS_LIMIT, Diagnostic, KqlError
 from forebay.telemetry.kql.syntax import nodes
 from forebay.telemetry.kql.types import INTEGERS, KqlType, Schema, TableSchema
 
 EXPRESSION_LIMIT = 20_000  # bound expressions of one query, its functions' bodies counted where they are called
 WEIGHT_LIMIT = 2_000  # relations of one query, those of `let` counted where they are read
+WIDTH_LIMIT = 500_000  # columns of all relations of one query
 CALL_DEPTH_LIMIT = 20  # of the query's own functions
 
 _COLUMNS_STAY = (nodes.Where, nodes.Sort, nodes.Top, nodes.Take, nodes.Sample, nodes.Render)
@@ -63,6 +64,7 @@ class Binder:
         self._column_count = 0
         self._expression_count = 0
         self._weight = 0
+        self._width = 0
         self._depth = 0
         self._weights: dict[int, int] = {}
         self._tabular: dict[int, bool] = {}  # whether a function answers a table, by the identity of its node
@@ -119,6 +121,13 @@ class Binder:
                 node, "too_complex", f"the query reads more than {WEIGHT_LIMIT} tables and operators, those of let counted at each use"
             )
 
+    def widen(self, node: nodes.Node, relation: bound.Relation) -> bound.Relation:
+        """The same relation, its columns counted. Raises `KqlError` (`too_complex`)."""
+        self._width += len(relation.columns)
+        if self._width > WIDTH_LIMIT:
+            raise error(node, "too_complex", f"the tables and operators of the query have more than {WIDTH_LIMIT} columns", hint="project few")
+        return relation
+
     # relations
 
     def is_table(self, node: nodes.Expression, environment: Environment, columns: Mapping[str, Any]) -> bool:
@@ -162,15 +171,15 @@ class Binder:
                 names.set(let.name, ScalarBinding(bound.Constant("string", None)))
         return self.is_table(found.function.body, names, {})
 
-    def relation(self, node: nodes.Expression, environment: Environment, around: ExpressionBinder | None = None) -> bound.Relation:
+    def relation(self, node: nodes.Expression, environment: Environment) -> bound.Relation:
         """The relation that a source or pipeline is. Raises `KqlError`."""
         self.weigh(node)
         if isinstance(node, nodes.Pipeline):
-            return self.pipe(self.relation(node.source, environment, around), node.operators, environment)
+            return self.pipe(self.relation(node.source, environment), node.operators, environment)
         source = SOURCES.get(type(node))
         if source is None:
             raise error(node, "type", "expected a table", hint="print shows a value")
-        return source(self, node, environment)
+        return self.widen(node, source(self, node, environment))
 
     def pipe(self, relation: bound.Relation, operators: Sequence[nodes.Operator], environment: Environment) -> bound.Relation:
         """What comes out of the operators. What is wrong in one is kept, and the others are bound as if it were not there."""
@@ -184,13 +193,15 @@ class Binder:
                 if method is None:
                     name = operator.name if isinstance(operator, nodes.Unsupported) else type(operator).__name__.lower()
                     raise error(operator, "unsupported", f"the operator {name} is not supported", construct=name)
-                relation = method(self, operator, relation, inner)
+                relation = self.widen(operator, method(self, operator, relation, inner))
             except KqlError as wrong:
                 if any(each.code == "too_complex" for each in wrong.diagnostics):
                     raise
                 # what an operator that is missing would have made is missing further on: that is not worth telling
                 broken += [each for each in wrong.diagnostics if not misses_columns or each.code not in ("unknown_column", "type")]
                 misses_columns = misses_columns or not isinstance(operator, _COLUMNS_STAY)
+                if len(broken) >= DIAGNOSTICS_LIMIT:
+                    break
         if broken:
             raise KqlError(*broken)
         return relation

@@ -78,6 +78,10 @@ class Environment:
         self._names[name] = _Entry(self._count, binding, self._names.get(name))
         self._count += 1
 
+    def is_set(self, name: str) -> bool:
+        """Whether the name was given its meaning here, and not around."""
+        return name in self._names
+
     def names(self) -> dict[str, Binding]:
         """All names in sight with what they mean."""
         return self._names_until(self._count)

@@ -191,7 +191,7 @@ class ExpressionBinder:
     def _in_table(self, node: nodes.In, operand: bound.Expr) -> bound.Expr:
         if node.operator in ("has_any", "has_all"):
             return self._has_in_table(node, operand)
-        relation = self.binder.relation(node.items[0], self.environment, self)
+        relation = self.binder.relation(node.items[0], self.environment)
         first = first_column(relation, node.items[0])
         if first.type != operand.type:
             kind = calls.common_type([first.type, operand.type]) or (
@@ -206,7 +206,7 @@ class ExpressionBinder:
 
     def _has_in_table(self, node: nodes.In, operand: bound.Expr) -> bound.Expr:
         """`has_any (T)`: what is searched for is an array of the first column."""
-        relation = self.binder.relation(node.items[0], self.environment, self)
+        relation = self.binder.relation(node.items[0], self.environment)
         first = first_column(relation, node.items[0])
         terms = calls.call("make_set", [calls.convert(bound.ColumnRef(first.type, first), "string")], node.start, node.end)
         assert isinstance(terms, bound.AggregateCall), "it is declared so"
@@ -233,7 +233,7 @@ class ExpressionBinder:
         """The call of a function of the registry, or of an aggregate where those may stand."""
         candidates = registry.find(node.name)
         kinds = {each.kind for each in candidates}
-        if kinds == {"operator"}:  # written between its operands, or ours alone
+        if kinds == {"operator"} or registry.is_internal(node.name):  # written between its operands, or ours alone
             raise calls.unknown_function(node.name, node.start, node.end)
         if "aggregate" in kinds and (len(kinds) == 1 or len(node.arguments) == 1):  # hll_merge(x) is one, hll_merge(x, y) a function
             return self.aggregate(node)

@@ -165,21 +165,26 @@ def _picked(function: str, first: str, place: int, argument: nodes.Expression) -
     return f"{prefix}_{first}_arg{place}" if place else f"{prefix}_"
 
 
-def unique(name: str, taken: Container[str]) -> str:
+def unique(name: str, taken: Container[str], numbers: dict[str, int] | None = None) -> str:
     """The name itself, or with the first number behind it that makes it one that is not taken: `x1`, `x2`, ...
 
-    For `join` and `lookup`, all names of both sides are taken.
+    For `join` and `lookup`, all names of both sides are taken. `numbers` remembers between calls which numbers were tried.
     """
-    return name if name not in taken else _numbered(name, taken)
+    return name if name not in taken else _numbered(name, taken, numbers)
 
 
-def unnamed(taken: Container[str]) -> str:
+def unnamed(taken: Container[str], numbers: dict[str, int] | None = None) -> str:
     """The name of a column that nothing names: `Column1`, `Column2`, ..."""
-    return _numbered("Column", taken)
+    return _numbered("Column", taken, numbers)
 
 
-def _numbered(name: str, taken: Container[str]) -> str:
-    return next(each for number in count(1) if (each := f"{name}{number}") not in taken)
+def _numbered(name: str, taken: Container[str], numbers: dict[str, int] | None) -> str:
+    tried = {} if numbers is None else numbers
+    for number in count(tried.get(name, 0) + 1):
+        if (numbered := f"{name}{number}") not in taken:
+            break
+    tried[name] = number
+    return numbered
 
 
 def _joined(left: str | None, right: str) -> str:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 from msgspec import Struct
 
-from forebay.telemetry.kql.binding import bound, calls, naming
+from forebay.telemetry.kql.binding import bound, naming
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
 from forebay.telemetry.kql.binding.spread import SPREADS
-from forebay.telemetry.kql.errors import Diagnostic, KqlError
+from forebay.telemetry.kql.errors import DIAGNOSTICS_LIMIT, Diagnostic, KqlError
 from forebay.telemetry.kql.syntax import nodes
+
+_TRIED_LIMIT = 200_000  # columns times wildcards
 
 
 class Output(Struct, frozen=True):
@@ -35,6 +37,8 @@ def bind_outputs(expressions: ExpressionBinder, entries: Sequence[nodes.Expressi
             found += bind_output(expressions, entry)
         except KqlError as broken:
             wrong += broken.diagnostics
+            if len(wrong) >= DIAGNOSTICS_LIMIT or any(each.code == "too_complex" for each in broken.diagnostics):
+                break
     if wrong:
         raise KqlError(*wrong)
     return found
@@ -73,34 +77,41 @@ def named(outputs: Sequence[Output], taken: Sequence[str] = ()) -> list[tuple[st
                 raise error(output.node, "type", f"a column with the name {output.name[:100]!r} is already declared")
             declared.add(output.name)
     used |= declared
+    numbers: dict[str, int] = {}
     for output in outputs:
         if output.is_declared and output.name is not None:
             name = output.name
         elif output.name is None:
-            name = naming.unnamed(used)
+            name = naming.unnamed(used, numbers)
         else:
-            name = naming.unique(output.name, used)
+            name = naming.unique(output.name, used, numbers)
         used.add(name)
         found.append((name, output.expression))
     return found
 
 
-def column_names(source: bound.Relation, patterns: Sequence[nodes.Name | nodes.Wildcard], *, is_strict: bool) -> list[bound.Column]:
-    """The columns that names and wildcards mean, in the order of the patterns, each once.
+class ColumnNames:
+    """The columns of a relation by names and wildcards."""
 
-    Raises `KqlError` for a name that is no column, where `is_strict`.
-    """
-    found: dict[int, bound.Column] = {}
-    for pattern in patterns:
+    def __init__(self, source: bound.Relation) -> None:
+        self._source = source
+        self._by_name = {column.name: column for column in source.columns}
+        self._tried = 0
+
+    def matches(self, pattern: nodes.Name | nodes.Wildcard) -> list[bound.Column]:
+        """The columns that a name or a wildcard means. Raises `KqlError` for a name that is no column, and for very many wildcards."""
         if isinstance(pattern, nodes.Name):
-            matches = [column for column in source.columns if column.name == pattern.name]
-            if not matches and is_strict:
-                raise unknown_column(pattern, pattern.name, source)
-        else:
-            matches = [column for column in source.columns if matches_wildcard(pattern.pattern, column.name)]
-        for column in matches:
-            found.setdefault(column.id, column)
-    return list(found.values())
+            if pattern.name not in self._by_name:
+                raise unknown_column(pattern, pattern.name, self._source)
+            return [self._by_name[pattern.name]]
+        self._tried += len(self._by_name)
+        if self._tried > _TRIED_LIMIT:
+            raise error(pattern, "too_complex", f"expected wildcards to be tried at most {_TRIED_LIMIT} times")
+        return [column for column in self._source.columns if matches_wildcard(pattern.pattern, column.name)]
+
+    def all(self, patterns: Sequence[nodes.Name | nodes.Wildcard]) -> list[bound.Column]:
+        """The columns that names and wildcards mean, in the order of the patterns, each once. Raises `KqlError`."""
+        return list({column.id: column for pattern in patterns for column in self.matches(pattern)}.values())
 
 
 def unknown_column(node: nodes.Node, name: str, source: bound.Relation) -> KqlError:

@@ -15,7 +15,7 @@ from forebay.telemetry.kql.binding import (
 from forebay.telemetry.kql.binding.binder import Binder, Explore
 from forebay.telemetry.kql.binding.environment import Broken, Environment, ScalarBinding
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
-from forebay.telemetry.kql.errors import Diagnostic, KqlError
+from forebay.telemetry.kql.errors import DIAGNOSTICS_LIMIT, Diagnostic, KqlError
 from forebay.telemetry.kql.syntax import nodes
 from forebay.telemetry.kql.types import KqlType, Schema
 
@@ -72,6 +72,8 @@ def _bind(program: nodes.Program, binder: Binder) -> Query:
                 relation = binder.relation(statement.expression, environment)
         except KqlError as found:
             wrong += found.diagnostics
+            if len(wrong) >= DIAGNOSTICS_LIMIT or any(each.code == "too_complex" for each in found.diagnostics):
+                break
     if wrong:
         raise KqlError(*_distinct(wrong))
     if relation is None:
@@ -121,4 +123,4 @@ def _default(
 
 
 def _distinct(diagnostics: list[Diagnostic]) -> list[Diagnostic]:
-    return sorted(set(diagnostics), key=lambda each: (each.start, each.end))[:20]
+    return sorted(set(diagnostics), key=lambda each: (each.start, each.end))[:DIAGNOSTICS_LIMIT]

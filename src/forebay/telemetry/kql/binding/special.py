@@ -27,7 +27,7 @@ def _toscalar(self: ExpressionBinder, node: nodes.Call) -> bound.Expr:
     argument = node.arguments[0]
     if not self.binder.is_table(argument, self.environment, self.columns):
         return self.bind(argument)
-    relation = self.binder.relation(argument, self.environment, None)
+    relation = self.binder.relation(argument, self.environment)
     return bound.ScalarQuery(first_column(relation, argument).type, relation)
 
 
@@ -45,6 +45,14 @@ def _column_ifexists(self: ExpressionBinder, node: nodes.Call) -> bound.Expr:
         raise error(node.arguments[0], "type", f"{node.name}() takes the column's name as a constant text")
     column = self.columns.get(name.value)
     return bound.ColumnRef(column.type, column) if column is not None else self.bind(node.arguments[1])
+
+
+@_special("column_names_of")
+def _column_names_of(self: ExpressionBinder, node: nodes.Call) -> bound.Expr:
+    if len(node.arguments) != 1:
+        raise error(node, "type", f"column_names_of() takes one table, got {len(node.arguments)} arguments")
+    relation = self.binder.relation(node.arguments[0], self.environment)
+    return bound.Constant("dynamic", [column.name for column in relation.columns])
 
 
 @_special("pack_all")

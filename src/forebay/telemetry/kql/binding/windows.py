@@ -73,7 +73,7 @@ def _start(restart: bound.Expr | None) -> bound.Expr:
 def _row_number(call: bound.WindowCall) -> bound.Expr:
     start, restart = call.arguments
     if restart is None or start is None:
-        return call
+        return _position if start == _long(1) else call
     return _call("+", _call("-", _position, _start(restart)), start)
 
 

@@ -37,6 +37,7 @@ MODULES = (
     "series_axis",
     "intersections",
     "parse_kv",
+    "geography",
 )
 
 

@@ -103,6 +103,8 @@ def _value_of_row(extreme: str, by: Argument, value: Argument) -> str:
     DuckDB updates and merges all aggregates of a group in the same order, so that several of these answer from one row even where several
     rows have the extreme.
     """
+    if value.raw == by.raw:
+        return f"{extreme}({by})"
     found = f"arg_{extreme}_null({value}, {by})"
     if not by.is_nullable or by.type == "string":
         return found

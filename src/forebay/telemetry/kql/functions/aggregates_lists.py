@@ -39,8 +39,16 @@ def _filter(value: Argument, predicate: Argument | None) -> str:
 
 
 def _list(value: Argument, maximum: int, predicate: Argument | None = None) -> str:
+    if value.type == "dynamic":
+        gathered = f"flatten(list({_elements(value)}{{order}}){_filter(value, predicate)})"
+        return f"to_json(coalesce({gathered}, [])[:{maximum}])"
     values = f"coalesce(list({value}{{order}}){_filter(value, predicate)}, [])[:{maximum}]"
     return _as_json(values, value)
+
+
+def _elements(value: Argument) -> str:
+    """Of a dynamic value: an array counts by its elements, as the emulator has it."""
+    return f"CASE WHEN json_type({value}) = 'ARRAY' THEN CAST({value} AS JSON[]) ELSE [{value}] END"
 
 
 def _as_json(values: str, value: Argument) -> str:
@@ -54,8 +62,7 @@ def _as_json(values: str, value: Argument) -> str:
 def _set(value: Argument, maximum: int, predicate: Argument | None = None) -> str:
     """In the order of the values, for Kusto promises none. Arrays count by their elements."""
     if value.type == "dynamic":
-        elements = f"CASE WHEN json_type({value}) = 'ARRAY' THEN CAST({value} AS JSON[]) ELSE [{value}] END"
-        gathered = f"flatten(list({elements}){_filter(value, predicate)})"
+        gathered = f"flatten(list({_elements(value)}){_filter(value, predicate)})"
         return f"to_json(coalesce(list_filter(list_sort(list_distinct({gathered})), lambda each: each <> 'null'), [])[:{maximum}])"
     values = f"coalesce(list_sort(list(DISTINCT {value}){_filter(value, predicate)}), [])[:{maximum}]"
     return _as_json(values, value)

@@ -15,7 +15,7 @@ from forebay.telemetry.kql.functions import sketches_python
 from forebay.telemetry.kql.functions.argument import Argument
 from forebay.telemetry.kql.functions.json_values import jsonable
 from forebay.telemetry.kql.functions.registry import aggregate, scalar
-from forebay.telemetry.kql.types import KqlType
+from forebay.telemetry.kql.types import DUCKDB_TYPES, KqlType
 
 _MEASURED = "real|long|datetime|timespan|decimal"
 
@@ -72,7 +72,8 @@ _rank = scalar(
 def _weighted(value: Argument, weight: Argument) -> tuple[str, str]:
     """The values in their order, and as JSON the weights in that order."""
     some = f"FILTER (WHERE {value} IS NOT NULL AND {weight} > 0)"
-    return f"list({_measured(value)[0]} ORDER BY {value}) {some}", f"to_json(list({weight} ORDER BY {value}) {some})"
+    order = f"CAST({value} AS {DUCKDB_TYPES[value.type]})"  # a literal alone orders nothing, which DuckDB refuses
+    return f"list({_measured(value)[0]} ORDER BY {order}) {some}", f"to_json(list({weight} ORDER BY {order}) {some})"
 
 
 def _percentilew(value: Argument, weight: Argument, percentile: Argument) -> str:

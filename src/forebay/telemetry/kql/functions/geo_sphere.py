@@ -8,7 +8,7 @@ Source: https://s2geometry.io/devguide/s2predicates_and_s2edge_crossings, and Ed
 
 from __future__ import annotations
 
-from math import asin, atan2, cos, isfinite, pi, sin, sqrt
+from math import atan2, cos, isfinite, pi, sin, sqrt
 from typing import Any
 
 Point = tuple[float, float, float]
@@ -190,14 +190,22 @@ def _crosses_at_vertex(a: Point, b: Point, c: Point, d: Point) -> bool:
     return b == c and _is_between(_reference(b), d, a, b)
 
 
-def _origin_parity(point: Point, ring: list[Point]) -> bool:
+def _is_odd_from_origin(point: Point, ring: list[Point]) -> bool:
+    """Whether the edge from the origin to a point crosses a ring an odd number of times."""
+    x, y, z = cross(_ORIGIN, point)
     is_odd = False
     before = ring[-1]
+    side_before = x * before[0] + y * before[1] + z * before[2]
     for vertex in ring:
-        found = crossing(_ORIGIN, point, before, vertex)
-        if found > 0 or (not found and _crosses_at_vertex(_ORIGIN, point, before, vertex)):
-            is_odd = not is_odd
-        before = vertex
+        side = x * vertex[0] + y * vertex[1] + z * vertex[2]
+        if not (
+            (side > _DETERMINANT_ERROR and side_before > _DETERMINANT_ERROR)
+            or (side < -_DETERMINANT_ERROR and side_before < -_DETERMINANT_ERROR)
+        ):
+            found = crossing(_ORIGIN, point, before, vertex)
+            if found > 0 or (not found and _crosses_at_vertex(_ORIGIN, point, before, vertex)):
+                is_odd = not is_odd
+        before, side_before = vertex, side
     return is_odd
 
 
@@ -205,16 +213,10 @@ def origin_is_inside(ring: list[Point]) -> bool:
     """Whether the point from which `is_inside` counts is on the left of a ring of at least three points."""
     before, vertex, after = ring[0], ring[1], ring[2]
     vertex_is_inside = not _is_between(_reference(vertex), after, before, vertex)
-    return vertex_is_inside != _origin_parity(vertex, ring)
+    return vertex_is_inside != _is_odd_from_origin(vertex, ring)
 
 
 def is_inside(point: Point, ring: list[Point], *, with_origin: bool) -> bool:
     """Whether a point is on the left of a ring."""
-    return with_origin != _origin_parity(point, ring)
+    return with_origin != _is_odd_from_origin(point, ring)
 
-
-def haversine(longitude: float, latitude: float, other_longitude: float, other_latitude: float) -> float:
-    """Radians between two places in degrees."""
-    phi, other_phi = latitude * _RADIANS, other_latitude * _RADIANS
-    half = sin((other_phi - phi) / 2) ** 2 + sin((other_longitude - longitude) * _RADIANS / 2) ** 2 * cos(phi) * cos(other_phi)
-    return 2 * asin(sqrt(min(1.0, half)))

@@ -88,6 +88,15 @@ def python_function(python_name: str) -> Function:
     return _PYTHON[python_name]
 
 
+# what the binder calls, and no query may; so are names that begin with `_`
+_INTERNAL = frozenset({"bag_pack_without_empty", "element", "member", "take_any_of_row", "to_dynamic"})
+
+
+def is_internal(name: str) -> bool:
+    """Whether only the compiler itself calls the function."""
+    return name in _INTERNAL or name.startswith("_")
+
+
 def names() -> dict[str, list[Function]]:
     """Every name with the ways to call it."""
     return dict(_FUNCTIONS)

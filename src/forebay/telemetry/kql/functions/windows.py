@@ -12,8 +12,8 @@ from forebay.telemetry.kql.functions.registry import window
 from forebay.telemetry.kql.types import DUCKDB_TYPES, KqlType
 
 window(
-    "row_number(start: long = 1, restart: bool?) -> long",
-    "(row_number() OVER ({order}) + {start} - 1)",
+    "row_number(const start: long = 1, restart: bool?) -> long",
+    "TRY_CAST(row_number() OVER ({order}) + {start}::HUGEINT - 1 AS BIGINT)",
     "The number of a row, from `start`; again from there where `restart` is true.",
     nulls="propagate",
 )

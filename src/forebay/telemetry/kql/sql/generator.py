@@ -51,6 +51,7 @@ class Generator:
         self._parameters: dict[str, bound.Parameter] = {}
         self._python: dict[str, None] = {}
         self._hoisted_count = 0
+        self._column_names: set[str] = set()  # of the query and its tables, those that begin as ours do
         self._characters = 0
         self._uses: dict[int, int] = {}
         self._shared: dict[int, tuple[str, Select]] = {}
@@ -113,8 +114,10 @@ class Generator:
         return text
 
     def hoisted_name(self) -> str:
-        """A name for what is computed below."""
+        """A name for what is computed below, which no column has."""
         self._hoisted_count += 1
+        while f"${self._hoisted_count}" in self._column_names:
+            self._hoisted_count += 1
         return f'"${self._hoisted_count}"'
 
     def parameter(self, parameter: bound.Parameter) -> str:
@@ -176,6 +179,8 @@ class Generator:
         pending = [relation]
         while pending:
             each = pending.pop()
+            columns = each.table.columns if isinstance(each, bound.Table) else each.columns
+            self._column_names.update(column.name for column in columns if column.name.startswith("$"))
             if isinstance(each, bound.Shared):
                 key = id(each.relation)
                 self._uses[key] = self._uses.get(key, 0) + 1

@@ -22,6 +22,10 @@ def _summarize(generator: Generator, relation: bound.Summarize) -> Select:
     elif not is_mergeable:
         select = select.nested()
     select = hoistable(generator, select, [*relation.keys, *relation.aggregates])
+    extreme = _extreme(relation) if select.has_rowid else None
+    rows = None if extreme is None else _rows_of_extremes(generator, relation, select, extreme)
+    if rows is not None:
+        return rows
     writer = generator.writer(select, order=f" ORDER BY {', '.join(select.order)}" if select.order else "")
     slots: dict[int, Slot] = {}
     for column, key in zip(relation.columns, relation.keys, strict=False):
@@ -32,6 +36,37 @@ def _summarize(generator: Generator, relation: bound.Summarize) -> Select:
     select.columns, select.slots = relation.columns, _percentiles_together(slots)
     select.keys = [slots[column.id].sql for column in relation.columns[: len(relation.keys)]]
     select.order = []
+    return select
+
+
+def _extreme(relation: bound.Summarize) -> tuple[str, bound.ColumnRef] | None:
+    """`arg_max` or `arg_min` and its column, where all aggregates are values of the row in which that is greatest, or least."""
+    if not relation.keys or not relation.aggregates:
+        return None
+    name, by = relation.aggregates[0].function.name, relation.aggregates[0].arguments[:1]
+    if name not in ("arg_max", "arg_min") or not isinstance(by[0], bound.ColumnRef):
+        return None
+    return (name, by[0]) if all(each.function.name == name and each.arguments[:1] == by for each in relation.aggregates) else None
+
+
+def _rows_of_extremes(
+    generator: Generator, relation: bound.Summarize, select: Select, extreme: tuple[str, bound.ColumnRef]
+) -> Select | None:
+    """The rows themselves, found by their number. None where the keys are not the same when they are computed again."""
+    writer = generator.writer(select)
+    keys = [_key(writer, key) for key in relation.keys]
+    if any("random()" in key or "uuid()" in key for key in keys):
+        return None
+    name, column = extreme
+    by = writer.argument(column)
+    found = f"{name}(rowid, {by})"
+    if by.is_nullable and by.type != "string":
+        found = f"coalesce({found}, first(rowid))"
+    slots = {each.id: Slot(key, each.type != "string", is_name=False) for each, key in zip(relation.columns, keys, strict=False)}
+    for each, (_, value) in zip(relation.columns[len(keys) :], (call.arguments for call in relation.aggregates), strict=True):
+        slots[each.id] = writer.slot(value if value is not None else column)
+    select.keep("\n".join([f"SELECT {found}", *select.from_where(), f"GROUP BY {', '.join(keys)}"]))
+    select.columns, select.slots, select.order = relation.columns, slots, []
     return select
 
 

@@ -10,12 +10,16 @@ from forebay.telemetry.kql.sql.literals import literal, quoted_name
 from forebay.telemetry.kql.sql.select import Select, Slot
 from forebay.telemetry.kql.types import DUCKDB_TYPES, TICKS_PER_MICROSECOND
 
+FEW_ROWS = 50  # DuckDB's late_materialization_max_rows
+MANY_ROWS = 100_000  # beyond, sorting twice costs more than reading all columns
+FEW_COLUMNS = 6
 
 
 @writes(bound.Table)
 def _table(generator: Generator, relation: bound.Table) -> Select:
     slots = {column.id: Slot(quoted_name(column.name), column.is_nullable) for column in relation.columns}
     select = Select(relation.table.sql, relation.columns, slots)
+    select.has_rowid = relation.table.has_rowid
     if relation.table.condition:
         select.where.append(relation.table.condition)
     return select
@@ -60,9 +64,11 @@ def _range(generator: Generator, relation: bound.RangeRows) -> Select:
         steps = f"(({last}::HUGEINT - {first}) // {step})"
         value = f"({first} + i * {step})::{kind}"
     # a step away from the last value, or of nothing, makes no rows; a range that is too long is refused when it is known
-    goes = f"coalesce(({last} >= {first}) = ({step} > {'0' if column.type != 'datetime' else '0'}) OR {last} = {first}, false)"
+    goes = f"coalesce(({last} >= {first}) = ({step} > 0) OR {last} = {first}, false)"
+    if column.type == "real":
+        goes += f" AND NOT isnan({last} - {first} + {step})"
     count = (
-        f"CASE WHEN NOT {goes} OR {step} = 0 THEN 0"
+        f"CASE WHEN NOT ({goes}) OR {step} = 0 THEN 0"
         f" WHEN {steps} >= {RANGE_LIMIT} THEN error('expected a range of at most {RANGE_LIMIT} steps, got more')::BIGINT"
         f" ELSE {steps}::BIGINT + 1 END"
     )
@@ -163,7 +169,15 @@ def _take(generator: Generator, relation: bound.Take) -> Select:
     if select.limit is not None:
         select = select.nested()
     select.limit = generator.standalone(relation.count)
+    if select.has_rowid and select.order and not select.has_windows and select.keys is None and _is_large(relation):
+        select.keep("\n".join(["SELECT rowid", *select.from_where(), f"ORDER BY {', '.join(select.order)}", f"LIMIT {select.limit}"]))
     return select
+
+
+def _is_large(relation: bound.Take) -> bool:
+    """Whether it pays to choose the rows by few columns and then read all of them; of a few rows, DuckDB does so by itself."""
+    count = relation.count.value if isinstance(relation.count, bound.Constant) else None
+    return count is not None and FEW_ROWS < count <= MANY_ROWS and len(relation.columns) > FEW_COLUMNS
 
 
 @writes(bound.Sample)

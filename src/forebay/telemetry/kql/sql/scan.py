@@ -189,6 +189,6 @@ class _Writer:
 
 def _with(hoisted: dict[str, str], source: str) -> str:
     """The source with what is computed because it is used in several places."""
-    if not hoisted:
-        return source
-    return f"(SELECT *, {', '.join(f'{sql} AS {name}' for sql, name in hoisted.items())} FROM {source})"
+    select = Select(source, (), {})
+    select.hoisted = hoisted
+    return select.read()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
 from forebay.telemetry.kql.binding.bound import Column
 from forebay.telemetry.kql.sql.literals import quoted_name
+
+_NAME = re.compile(r'"(?:[^"]|"")*"')
 
 
 class Slot(Struct, frozen=True):
@@ -21,13 +24,27 @@ class Slot(Struct, frozen=True):
 class Select:
     """A query over one source. `slots` are its outputs, by the id of their columns."""
 
-    __slots__ = ("can_hoist", "columns", "keys", "has_windows", "hoisted", "limit", "order", "qualify", "slots", "source", "where")
+    __slots__ = (
+        "can_hoist",
+        "columns",
+        "has_rowid",
+        "has_windows",
+        "hoisted",
+        "keys",
+        "limit",
+        "order",
+        "qualify",
+        "slots",
+        "source",
+        "where",
+    )
 
     def __init__(self, source: str, columns: Iterable[Column], slots: Mapping[int, Slot], *, can_hoist: bool = True) -> None:
         self.source = source  # what stands after FROM; '' for one row without columns
         self.columns = tuple(columns)
         self.slots = dict(slots)
         self.can_hoist = can_hoist  # whether columns may be added below by `SELECT *`
+        self.has_rowid = False  # whether the source is a table in which a row is found again by its `rowid`
         self.where: list[str] = []
         self.keys: list[str] | None = None  # what it groups by; none for one group of all rows
         self.has_windows = False  # some output looks at other rows
@@ -42,13 +59,20 @@ class Select:
         return self.keys is None and self.limit is None and not self.has_windows and not self.qualify
 
     def aliases(self) -> dict[int, str]:
-        """A name for each output; DuckDB's are unique whatever their case."""
+        """A name for each output; DuckDB's are unique whatever their case.
+
+        ORDER BY and DISTINCT ON take a name for the output of that name before they take it for the column that is read, so none of the
+        names there is given to anything else.
+        """
+        meant = {name[1:-1].replace('""', '"').lower() for text in (*self.order, self.qualify) for name in _NAME.findall(text)}
         taken: set[str] = set()
         found: dict[int, str] = {}
         for column in self.columns:
             name, number = column.name, 1
-            while not name or name.lower() in taken:
+            is_given = not meant or self.slots[column.id].sql == quoted_name(name)
+            while not name or name.lower() in taken or (not is_given and name.lower() in meant):
                 name, number = f"{column.name}_{number}", number + 1
+                is_given = not meant
             taken.add(name.lower())
             found[column.id] = quoted_name(name)
         return found
@@ -62,11 +86,7 @@ class Select:
             sql, alias = self.slots[column.id].sql, aliases[column.id]
             outputs.append(sql if sql == alias else f"{sql} AS {alias}")
             places.setdefault(sql, len(outputs))
-        lines = [f"SELECT {self.qualify}{', '.join(outputs) or 'NULL'}"]
-        if self.source or self.hoisted:
-            lines.append(f"FROM {self.read()}")
-        if self.where:
-            lines.append(f"WHERE {' AND '.join(self.where)}")
+        lines = [f"SELECT {self.qualify}{', '.join(outputs) or 'NULL'}", *self.from_where()]
         if self.keys:
             lines.append(f"GROUP BY {', '.join(str(places.get(key, key)) for key in self.keys)}")
         if self.order:
@@ -75,16 +95,25 @@ class Select:
             lines.append(f"LIMIT {self.limit}")
         return "\n".join(lines)
 
+    def from_where(self) -> list[str]:
+        """The lines that say which rows it reads."""
+        lines = [f"FROM {self.read()}"] if self.source or self.hoisted else []
+        return [*lines, f"WHERE {' AND '.join(self.where)}"] if self.where else lines
+
     def read(self) -> str:
         """What it reads, with what is computed below."""
         source = self.source
         level: dict[str, str] = {}
         for sql, name in self.hoisted.items():
-            # in one SELECT, DuckDB refers to what has a query within by no name
-            if any("(SELECT" in known and each in sql for known, each in level.items()):
+            # where an output refers to another one of its own SELECT, DuckDB copies that one: twice, four times, ...
+            if any(known in sql for known in level.values()):
                 source, level = _with_computed(source, level), {}
             level[sql] = name
         return _with_computed(source, level) if level else source
+
+    def keep(self, rowids: str) -> None:
+        """Let only the rows with these numbers through: another query chooses them by few columns, this one then reads few rows."""
+        self.where = [f"rowid IN (\n{rowids}\n)"]
 
     def nested(self) -> Select:
         """A new one around this one, with the same outputs."""

@@ -212,6 +212,12 @@ class ProjectRename(Operator, frozen=True):
     outputs: tuple[Expression, ...]
 
 
+class ProjectByNames(Operator, frozen=True):
+    """`project-by-names 'a', dynamic(['b', 'c']), 'd*'`: constants that are names, lists of names or patterns."""
+
+    names: tuple[Expression, ...]
+
+
 class ReorderKey(Node, frozen=True):
     """A name or wildcard of `project-reorder`, with `asc`, `desc`, `granny-asc`, `granny-desc` or ''."""
 

@@ -178,6 +178,7 @@ _OPERATORS: dict[str, Callable[[_Parser, int], Operator]] = {
     "partition": _Parser.partition,
     "project": _Parser.project,
     "project-away": _Parser.project_away,
+    "project-by-names": _Parser.project_by_names,
     "project-keep": _Parser.project_keep,
     "project-rename": _Parser.project_rename,
     "project-reorder": _Parser.project_reorder,
@@ -199,6 +200,6 @@ _OPERATORS: dict[str, Callable[[_Parser, int], Operator]] = {
 # known, and refused by those who know what they would do
 _UNSUPPORTED = frozenset(
     "execute-and-cache facet fork graph-mark-components graph-match graph-shortest-paths graph-to-table graph-where-edges "
-    "graph-where-nodes macro-expand make-graph project-by-names reduce".split()
+    "graph-where-nodes macro-expand make-graph reduce".split()
 )
 OPERATOR_NAMES = tuple(sorted(_OPERATORS.keys() - {"filter", "mvapply", "mvexpand"} | _UNSUPPORTED))  # without older names

@@ -13,6 +13,7 @@ from forebay.telemetry.kql.syntax.nodes import (
     Name,
     Project,
     ProjectAway,
+    ProjectByNames,
     ProjectKeep,
     ProjectRename,
     ProjectReorder,
@@ -65,6 +66,10 @@ class RowOperatorReader(SourceReader):
     def project_keep(self, start: int) -> ProjectKeep:
         columns = self._columns()
         return ProjectKeep(start, self.end(), columns)
+
+    def project_by_names(self, start: int) -> ProjectByNames:
+        names = self.expressions()
+        return ProjectByNames(start, self.end(), names)
 
     def project_rename(self, start: int) -> ProjectRename:
         outputs = self.named_list()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from forebay.telemetry.kql.syntax.lexer import END
 from forebay.telemetry.kql.syntax.nodes import (
     As,
     Binary,
@@ -25,6 +26,9 @@ from forebay.telemetry.kql.syntax.nodes import (
     Wildcard,
 )
 from forebay.telemetry.kql.syntax.row_operators import RowOperatorReader
+
+
+_AFTER_STAR = frozenset(("and", "|", ";", ")", "}"))  # else it is compared: `search * has 'x'`
 
 
 class TableOperatorReader(RowOperatorReader):
@@ -60,7 +64,7 @@ class TableOperatorReader(RowOperatorReader):
     def search(self, start: int) -> Search:
         parameters = self.parameters("kind")
         tables = self.table_names() if self.accept("in") else ()
-        if self.at("*"):
+        if self.at("*") and (self.symbols[self.index + 1] in _AFTER_STAR or self.kinds[self.index + 1] is END):
             self.index += 1
             predicate: Expression = Wildcard(self.starts[self.index - 1], self.end(), "*")
             if self.accept("and"):

@@ -6,7 +6,7 @@ from forebay.telemetry.kql.binding import bound, naming
 from forebay.telemetry.kql.binding.binder import Binder, binds
 from forebay.telemetry.kql.binding.environment import Environment
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
-from forebay.telemetry.kql.binding.outputs import bind_outputs, column_names, named, unknown_column
+from forebay.telemetry.kql.binding.outputs import ColumnNames, bind_outputs, named, unknown_column
 from forebay.telemetry.kql.syntax import nodes
 from forebay.telemetry.kql.types import KqlType
 
@@ -53,10 +53,11 @@ def extend(binder: Binder, source: bound.Relation, expressions: ExpressionBinder
     outputs = bind_outputs(expressions, entries)
     computed: dict[str, bound.Expr] = {column.name: bound.ColumnRef(column.type, column) for column in source.columns}
     declared: set[str] = set()
+    numbers: dict[str, int] = {}
     for output in outputs:
         name = output.name
         if name is None:
-            name = naming.unnamed(computed)
+            name = naming.unnamed(computed, numbers)
         elif output.is_declared and not isinstance(output.node, nodes.Name):
             if name in declared:
                 raise error(output.node, "type", f"a column with the name {name[:100]!r} is already declared")
@@ -67,13 +68,13 @@ def extend(binder: Binder, source: bound.Relation, expressions: ExpressionBinder
 
 @binds(nodes.ProjectAway)
 def _project_away(binder: Binder, node: nodes.ProjectAway, source: bound.Relation, environment: Environment) -> bound.Relation:
-    away = {column.id for column in column_names(source, node.columns, is_strict=True)}
+    away = {column.id for column in ColumnNames(source).all(node.columns)}
     return keep(binder, source, [column for column in source.columns if column.id not in away])
 
 
 @binds(nodes.ProjectKeep)
 def _project_keep(binder: Binder, node: nodes.ProjectKeep, source: bound.Relation, environment: Environment) -> bound.Relation:
-    kept = {column.id for column in column_names(source, node.columns, is_strict=True)}
+    kept = {column.id for column in ColumnNames(source).all(node.columns)}
     return keep(binder, source, [column for column in source.columns if column.id in kept])
 
 
@@ -82,16 +83,49 @@ def keep(binder: Binder, source: bound.Relation, columns: list[bound.Column]) ->
     return binder.compute(source, [(column.name, bound.ColumnRef(column.type, column)) for column in columns])
 
 
+@binds(nodes.ProjectByNames)
+def _project_by_names(binder: Binder, node: nodes.ProjectByNames, source: bound.Relation, environment: Environment) -> bound.Relation:
+    expressions = ExpressionBinder(binder, environment, ())
+    columns = ColumnNames(source)
+    by_name = {column.name: column for column in source.columns}
+    found: dict[int, bound.Column] = {}
+    for each in node.names:
+        value = expressions.try_constant(each)
+        names = value.value if value is not None and value.type == "dynamic" else None
+        if value is not None and value.type == "string" and "*" in value.value:
+            found |= {column.id: column for column in columns.matches(nodes.Wildcard(each.start, each.end, value.value)) if column.id not in found}
+            continue
+        if value is not None and value.type == "string":
+            names = [value.value]
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise error(each, "type", "project-by-names: expected a constant: a text, or an array of texts", hint="'name', dynamic(['a', 'b']), 'a*'")
+        if any("*" in name for name in names):
+            raise error(
+                each,
+                "unsupported",
+                "project-by-names: a pattern within an array is not supported",
+                hint="write the pattern as a text of its own",
+                construct="project-by-names",
+            )
+        for name in names:  # a name that is no column is passed over
+            if name in by_name:
+                found.setdefault(by_name[name].id, by_name[name])
+    return keep(binder, source, list(found.values()))
+
+
 @binds(nodes.ProjectRename)
 def _project_rename(binder: Binder, node: nodes.ProjectRename, source: bound.Relation, environment: Environment) -> bound.Relation:
+    names = ColumnNames(source)
     renamed: dict[int, str] = {}
+    taken: set[str] = set()
     for each in node.outputs:
         if not isinstance(each, nodes.Named) or not isinstance(each.expression, nodes.Name):
             raise error(each, "syntax", "project-rename: expected new = old")
-        (column,) = column_names(source, [each.expression], is_strict=True)
-        if column.id in renamed or each.names[0] in renamed.values():
+        (column,) = names.matches(each.expression)
+        if column.id in renamed or each.names[0] in taken:
             raise error(each, "type", "project-rename: expected each column, and each new name, once")
         renamed[column.id] = each.names[0]
+        taken.add(each.names[0])
     left = {column.name for column in source.columns if column.id not in renamed}
     for each, name in zip(node.outputs, renamed.values(), strict=True):
         if name in left:
@@ -103,9 +137,10 @@ def _project_rename(binder: Binder, node: nodes.ProjectRename, source: bound.Rel
 
 @binds(nodes.ProjectReorder)
 def _project_reorder(binder: Binder, node: nodes.ProjectReorder, source: bound.Relation, environment: Environment) -> bound.Relation:
+    names = ColumnNames(source)
     ordered: dict[int, bound.Column] = {}
     for key in node.keys:
-        found = column_names(source, [key.column], is_strict=True)
+        found = names.matches(key.column)
         if key.direction:
             by = _granny if key.direction.startswith("granny") else str.lower
             found.sort(key=lambda column, by=by: by(column.name), reverse=key.direction.endswith("desc"))  # type: ignore[misc]

@@ -56,8 +56,9 @@ def _joined(
     taken = {column.name for column in (*left.columns, *shown)}
     given = {column.name for column in left.columns}
     columns = [binder.column(column.name, column.type) for column in left.columns]
+    numbers: dict[str, int] = {}
     for column in shown:
-        name = naming.unique(column.name, taken) if column.name in given else column.name
+        name = naming.unique(column.name, taken, numbers) if column.name in given else column.name
         taken.add(name)
         given.add(name)
         columns.append(binder.column(name, column.type))

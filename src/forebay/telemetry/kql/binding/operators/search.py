@@ -43,6 +43,8 @@ class _Rewriting:
             return self._any(node, lambda column: nodes.Binary(node.start, node.end, node.operator, self._column(node, column), node.right))
         if isinstance(node, nodes.In) and isinstance(node.operand, nodes.Wildcard) and node.operand.pattern == "*":
             return self._any(node, lambda column: nodes.In(node.start, node.end, node.operator, self._column(node, column), node.items))
+        if self._is_search and isinstance(node, nodes.Wildcard):
+            return nodes.Literal(node.start, node.end, "bool", True)
         if self._is_search and isinstance(node, nodes.SearchTerm):
             return self._term(node)
         if self._is_search and isinstance(node, nodes.Literal) and node.type != "bool":

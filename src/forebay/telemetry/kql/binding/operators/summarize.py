@@ -24,6 +24,8 @@ def _summarize(binder: Binder, node: nodes.Summarize, source: bound.Relation, en
     over = ExpressionBinder(binder, environment, source.columns, aggregates=aggregated)
     over.key_names = tuple(output.name for output in keys if output.name is not None and isinstance(output.expression, bound.ColumnRef))
     outputs = bind_outputs(over, node.aggregates)
+    if not keys and not aggregated:  # constants alone: one row all the same
+        aggregated.append((binder.column("rows", "long"), row_count()))
     return summarize(binder, source, named([*keys, *outputs]), len(keys), aggregated, [*keys, *outputs])
 
 
@@ -104,5 +106,10 @@ def _count(binder: Binder, node: nodes.Count, source: bound.Relation, environmen
 
 def count_rows(binder: Binder, source: bound.Relation, name: str) -> bound.Relation:
     """One row with the number of rows."""
+    return bound.Summarize((binder.column(name, "long"),), source, (), (row_count(),))
+
+
+def row_count() -> bound.AggregateCall:
+    """`count()`."""
     (count,) = (each for each in registry.find("count") if not each.parameters)
-    return bound.Summarize((binder.column(name, "long"),), source, (), (bound.AggregateCall("long", count, ()),))
+    return bound.AggregateCall("long", count, ())

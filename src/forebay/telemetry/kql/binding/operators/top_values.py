@@ -21,6 +21,8 @@ _KEY = Function(
     "key", "scalar", "key(values: any...) -> long", parse_signature("key(values: any...)")[1], "long", "row({values})", "", nulls="never"
 )
 
+LEVEL_LIMIT = 20  # of `top-nested`
+
 
 class _Level(Struct, frozen=True):
     """A level of `top-nested`, and the names of its columns."""
@@ -44,6 +46,8 @@ class _TopNested:
         self._node = node
         self._source: TableBinding = binder.share("top_nested", source, is_materialized=not _is_repeatable(source))
         self._levels: list[_Level] = []
+        if len(node.levels) > LEVEL_LIMIT:
+            raise error(node, "too_complex", f"expected at most {LEVEL_LIMIT} levels, got {len(node.levels)}")
         for level in node.levels:
             self._levels.append(self._level(level))
 

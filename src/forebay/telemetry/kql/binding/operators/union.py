@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
+from itertools import count
 
 from forebay.telemetry.kql.binding import bound
 from forebay.telemetry.kql.binding.binder import Binder, binds
@@ -27,7 +28,7 @@ def bind_union(binder: Binder, node: nodes.Union, first: bound.Relation | None, 
     kind = settings.get("kind", "outer")
     if kind not in ("outer", "inner"):
         raise error(node, "type", f"there is no kind {kind[:50]!r} of union; expected inner or outer")
-    sources: list[Source] = [] if first is None else [("union_arg0", first)]
+    sources: list[Source] = [] if first is None else [(_name_of(first, environment) or "union_arg0", first)]
     for table in node.tables:
         try:
             sources += _sources(binder, table, environment, len(sources))
@@ -43,8 +44,17 @@ def bind_union(binder: Binder, node: nodes.Union, first: bound.Relation | None, 
 def _sources(binder: Binder, table: nodes.Expression, environment: Environment, index: int) -> list[Source]:
     if isinstance(table, nodes.Wildcard):
         return tables_like(binder, table, environment)
-    name = table.name if isinstance(table, nodes.Name) else f"union_arg{index}"
+    name = f"union_arg{index}"
+    if isinstance(table, nodes.Name):
+        name = table.name
+    elif isinstance(table, nodes.Pipeline) and isinstance(table.operators[-1], nodes.As):
+        name = table.operators[-1].name
     return [(name, binder.relation(table, environment))]
+
+
+def _name_of(relation: bound.Relation, environment: Environment) -> str | None:
+    """The name that `as` has given the rows in the operator right before."""
+    return relation.name if isinstance(relation, bound.Shared) and environment.is_set(relation.name) else None
 
 
 def tables_like(binder: Binder, pattern: nodes.Wildcard, environment: Environment) -> list[Source]:
@@ -80,7 +90,7 @@ def concat(
     for name, kinds in types.items():
         if is_inner and len(kinds) > 1:
             raise error(node, "type", f"expected {name[:100]} to have one type in all tables of a union of kind=inner, got {', '.join(kinds)}")
-        wanted += [(name if len(kinds) == 1 else f"{name}_{kind}", name, kind) for kind in kinds]
+        wanted += [(name if len(kinds) == 1 else _free(f"{name}_{kind}", types), name, kind) for kind in kinds]
     _check_names([name for name, _, _ in wanted] + ([] if source_column is None else [source_column]), node)
     columns = [binder.column(name, kind) for name, _, kind in wanted]
     outputs: list[list[bound.Expr]] = []
@@ -95,6 +105,11 @@ def concat(
         for (name, _), output in zip(sources, outputs, strict=True):
             output.insert(0, bound.Constant("string", name))
     return bound.Concat(tuple(columns), tuple(relation for _, relation in sources), tuple(tuple(output) for output in outputs))
+
+
+def _free(name: str, taken: Container[str]) -> str:
+    """The name, or the first of it with a number that no column of the sources has."""
+    return name if name not in taken else next(f"{name}{number}" for number in count(1) if f"{name}{number}" not in taken)
 
 
 def _has(relation: bound.Relation, name: str) -> bool:

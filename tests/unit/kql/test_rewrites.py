@@ -1,0 +1,142 @@
+"""SQL that is written another way because it is faster: where it is used, and that it answers the same."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from expressions import kept
+from running import Tables, answer, database
+
+from forebay.telemetry.kql.compiler import compile_query
+from forebay.telemetry.kql.types import Schema, TableSchema
+
+COLUMNS: list[tuple[str, Any]] = [
+    ("place", "long"),
+    ("at", "datetime"),
+    ("name", "string"),
+    ("text", "string"),
+    ("number", "real"),
+    ("flag", "bool"),
+    ("bag", "dynamic"),
+]
+ROWS: list[list[Any]] = [
+    [1, "2026-01-01", "a", "first", 1.0, True, '{"k":1}'],
+    [2, "2026-01-03", "a", None, None, None, None],  # the newest of a: its nulls are the answer
+    [3, "2026-01-02", "a", "second", 3.0, False, "[1]"],
+    [4, None, "b", "no time", 5.0, True, None],  # all times of b are null
+    [5, "2026-01-05", None, "null is empty", float("nan"), False, None],
+    [6, "2026-01-06", "", "", 0.0, True, "null"],
+    [7, None, "c", "null", 8.0, None, "{}"],
+    [8, "2026-01-01", "c", "known", -8.0, None, "{}"],
+    [9, "2026-01-01", "d", "tie", 9.0, True, None],
+    [10, "2026-01-01", "d", "tie", 9.0, True, None],
+]
+
+
+def both(text: str) -> tuple[str, list[tuple[Any, ...]]]:
+    """The SQL over a table whose rows are found again by number, and the answer, which is that over a table where they are not."""
+    connection, plain = database({"T": Tables(COLUMNS, ROWS)})
+    schema: Schema = {"T": TableSchema("T", plain["T"].columns, '"T"', "place < 10", has_rowid=True)}
+    fast, slow = (
+        answer(connection, each, text.replace("T |", start)) for each, start in ((schema, "T |"), (plain, "T | where place < 10 |"))
+    )
+    assert fast.columns == slow.columns
+    assert fast.types == slow.types
+    assert list(map(repr, fast.rows)) == list(map(repr, slow.rows))
+    return compile_query(text, schema).statement.sql, fast.rows
+
+
+@pytest.mark.parametrize("function", ["arg_max", "arg_min"])
+@pytest.mark.parametrize("by", ["at", "name", "number", "flag", "text"])
+@pytest.mark.parametrize("key", ["name", "k = strcat(name, '!')", "flag", "bin(at, 2d), name"])
+def test_rows_with_an_extreme_are_found_by_their_number(function: str, by: str, key: str):
+    sql, rows = both(f"T | where place !in (1, 3) | summarize {function}({by}, *) by {key} | sort by place asc")
+    assert f"rowid IN (\nSELECT {'coalesce(' if by not in ('name', 'text') else ''}{function}(rowid, " in sql
+    assert rows
+
+
+def test_the_rows_of_extremes_can_go_on_as_others_do():
+    sql, rows = both("T | summarize arg_max(at, text, number) by name | where number > 0 or name == 'a' | extend x = strcat(text, name)")
+    assert "rowid IN" in sql
+    assert len(rows) == 3
+
+
+def test_all_times_null_still_give_a_row():
+    _, rows = both("T | where name == 'b' | summarize arg_max(at, text) by name")
+    assert rows == [("b", None, "no time")]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "T | summarize arg_max(at, *)",  # one row, also of nothing
+        "T | summarize arg_max(at, text), count() by name",
+        "T | summarize arg_max(at, text), arg_min(at, number) by name",
+        "T | summarize arg_max(at, text), arg_max(number, text) by name",
+        "T | summarize arg_max(at, text) by name, r = rand() > 2",  # computed again, it would be another
+        "T | extend x = number + 1 | summarize arg_max(x, text) by name",
+        "T | distinct at, name, text | summarize arg_max(at, text) by name",
+    ],
+)
+def test_other_aggregates_are_computed(text: str):
+    connection, plain = database({"T": Tables(COLUMNS, ROWS)})
+    schema: Schema = {"T": TableSchema("T", plain["T"].columns, '"T"', has_rowid=True)}
+    sql = compile_query(text, schema).statement.sql
+    assert "rowid" not in sql
+    assert answer(connection, schema, text).rows
+
+
+@pytest.mark.parametrize(
+    "order", ["place", "at desc, place asc", "name asc, place desc", "strcat(text, name, text, name, text) asc, place"]
+)
+@pytest.mark.parametrize("then", ["", "| extend z = strcat(text, name, text)", "| where number > 0", "| project text, place", "| count"])
+def test_many_rows_in_an_order_are_chosen_before_they_are_read(order: str, then: str):
+    sql, rows = both(f"T | where name != 'a' | sort by {order} | take 60 {then}")
+    assert ("WHERE rowid IN (\nSELECT rowid\nFROM" in sql) == (then in ("", "| extend z = strcat(text, name, text)", "| where number > 0"))
+    assert rows
+
+
+def test_a_limit_holds_where_rows_are_chosen_first():
+    connection, plain = database({"T": Tables(COLUMNS, [[place, *ROWS[0][1:]] for place in range(200)])})
+    schema: Schema = {"T": TableSchema("T", plain["T"].columns, '"T"', has_rowid=True)}
+    rows = answer(connection, schema, "T | top 60 by place desc").rows
+    assert [row[0] for row in rows] == list(range(199, 139, -1))
+
+
+@pytest.mark.parametrize(
+    "text", ["T | extend rowid = 5 | top 60 by place asc", "T | summarize arg_max(at, *) by rowid = name | sort by place"]
+)
+def test_a_column_may_be_called_as_the_number_of_a_row(text: str):
+    sql, rows = both(text)
+    assert "rowid IN" in sql
+    assert rows
+
+
+CASES = [
+    "disk",
+    "DISK",
+    "Disk full",
+    "a disk",
+    "disks",
+    "DİSK",
+    "kelvin",
+    "KELVIN",
+    "\u212aelvin",
+    "\u017f",
+    "S",
+    "s",
+    "50%",
+    "a_b",
+    "A_B",
+    "axb",
+    None,
+    "",
+]
+
+
+@pytest.mark.parametrize("operator", ["contains", "startswith", "endswith", "=~"])
+@pytest.mark.parametrize("needle", ["disk", "Kelvin", "s", "a_b", "a%", "i"])
+def test_ilike_keeps_what_lower_case_does(operator: str, needle: str):
+    searched = f"strcat('{needle}', '')"  # what is no constant is compared in lower case
+    assert kept(f"x {operator} '{needle}'", "string", CASES) == kept(f"x {operator} tostring({searched})", "string", CASES)
