@@ -37,7 +37,7 @@ check: .venv/installed  ## Lint, format, types, import order, and whether the ge
 	$(BIN)/python -m forebay.cli.reference --check
 
 chaos: .venv/installed  ## Kill, fill the disk, break things, and see that nothing is lost
-	FOREBAY_TEST_SIMULATED_RUNS=10000 FOREBAY_TEST_KILLS=100 FOREBAY_TEST_ENGINE_KILLS=200 FOREBAY_TEST_ROUNDS=20 FOREBAY_TEST_FUZZ_EXAMPLES=500 FOREBAY_TEST_LOG_MIB=2048 FOREBAY_TEST_MACHINE_STEPS=200000 FOREBAY_TEST_REQUESTS=50 FOREBAY_TEST_ORACLE_PROGRAMS=2000 $(BIN)/python -m pytest tests/chaos tests/oracle tests/integration/test_engine_waits.py tests/integration/test_engine_children.py tests/integration/test_replay_waits.py $(ARGS)
+	FOREBAY_TEST_SIMULATED_RUNS=10000 FOREBAY_TEST_KILLS=100 FOREBAY_TEST_ENGINE_KILLS=200 FOREBAY_TEST_ROUNDS=20 FOREBAY_TEST_FUZZ_EXAMPLES=500 FOREBAY_TEST_LOG_MIB=2048 FOREBAY_TEST_MACHINE_STEPS=200000 FOREBAY_TEST_REQUESTS=50 FOREBAY_TEST_ORACLE_PROGRAMS=2000 FOREBAY_TEST_KQL_CASES=20000 $(BIN)/python -m pytest tests/chaos tests/oracle tests/kql tests/integration/test_engine_waits.py tests/integration/test_engine_children.py tests/integration/test_replay_waits.py $(ARGS)
 
 bench: .venv/installed  ## Measure what docs/benchmarks.md states
 	$(BIN)/python -m benchmarks $(ARGS)

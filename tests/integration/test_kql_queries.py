@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -279,3 +280,16 @@ async def test_the_newest_row_of_an_instance_is_its_state(tmp_path: Path):
         await store.insert(stored(1, entry({"instanceEvents": rows}), entry({"instanceEvents": rows[:1]}, project="q")))
         found = await select(store, "SELECT _project, status FROM store.instances ORDER BY ALL")
     assert found == [("p", "Completed"), ("q", "Running")]
+
+
+async def test_functions_in_python_are_known_to_queries_at_the_same_time_and_to_those_that_come_after(engine: QueryEngine):
+    text = "print series_fill_linear(dynamic([1, null, 3]))"
+    for _ in range(3):
+        results = await asyncio.gather(*(engine.query(f"{text} // {number}", project="p") for number in range(8)))
+        assert [result.rows for result in results] == [[([1.0, 2.0, 3.0],)]] * 8
+
+
+async def test_columns_that_depend_on_data_are_those_of_the_same_state_of_the_tables(engine: QueryEngine):
+    result = await engine.query("requests | project name, success | evaluate pivot(name)", project="p")
+    names = await engine.query("requests | distinct name | order by name asc", project="p")
+    assert [name for name, _ in result.columns] == ["success", *(row[0] for row in names.rows)]

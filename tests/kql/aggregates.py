@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from tests.kql.conversions import in_json, wrapped
-from tests.kql.values import AnyOrder, Undefined, are_same, key_of
+from tests.kql.values import AnyOrder, Undefined, are_same, is_nan, key_of
 
 Rows = Sequence[tuple[Any, ...]]  # the arguments of each row
 AGGREGATES: dict[str, Callable[[Sequence[str], Rows, bool], Any]] = {}  # types, arguments, whether the rows come in an order
@@ -81,12 +81,10 @@ def _avg(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> Any:
     return _real_sum(values) / len(values)
 
 
-
-
 def _extremes(choose: Callable[[list[Any]], Any]) -> Callable[[Sequence[str], Rows, bool], Any]:
     def extreme(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> Any:
         values = _known(rows)
-        if any(each != each for each in values):
+        if any(is_nan(each) for each in values):
             raise Undefined("the order of NaN")
         if kinds[0] in ("string", "guid", "bool") and not values:
             return "" if kinds[0] == "string" else None
@@ -140,10 +138,29 @@ def _make_set(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> list[Any]:
     return AnyOrder(found.values())
 
 
+@_aggregate("make_bag")
+def _make_bag(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> dict[str, Any]:
+    made: dict[str, Any] = {}
+    for bag in _known(rows):
+        for key, value in bag.items() if isinstance(bag, dict) else ():
+            if key in made and not are_same(made[key], value):
+                raise Undefined("any of the values of a key")
+            made[key] = value
+    return made
+
+
+@_aggregate("binary_all_or")
+def _binary_all_or(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> int | None:
+    found = None
+    for value in _known(rows):
+        found = value if found is None else found | value
+    return found
+
+
 def _of_row(choose: Callable[[list[Any]], Any]) -> Callable[[Sequence[str], Rows, bool], Any]:
     def of_row(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> Any:
         by = [row[0] for row in rows if row[0] is not None]
-        if any(each != each for each in by):
+        if any(is_nan(each) for each in by):
             raise Undefined("the order of NaN")
         if not by:
             return _only([row[1] for row in rows], kinds[1])
@@ -180,10 +197,10 @@ def _take_any_of_row(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> Any:
 @_aggregate("percentile")
 def _percentile(kinds: Sequence[str], rows: Rows, is_ordered: bool) -> Any:
     """The nearest rank: https://learn.microsoft.com/kusto/query/percentiles-aggregation-function."""
-    values = sorted(_known(rows), key=lambda value: (value != value, value))
+    values = sorted(_known(rows), key=lambda value: (is_nan(value), value))
     if not values:
         return None
-    if any(each != each for each in values):
+    if any(is_nan(each) for each in values):
         raise Undefined("the order of NaN")
     return values[max(math.ceil(len(values) * rows[0][1] / 100), 1) - 1]
 

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from forebay.telemetry.kql.binding import bound
 from tests.kql import windows
 from tests.kql.aggregates import AGGREGATES
 from tests.kql.scalars import SCALARS
-from tests.kql.values import AnyOrder, Undefined, are_same, key_of, parse_json, ticks_of
+from tests.kql.values import AnyOrder, Undefined, are_same, is_nan, key_of, parse_json, ticks_of
+
+from forebay.telemetry.kql.binding import bound
 
 Row = dict[int, Any]  # values by the id of their column
 
@@ -47,17 +48,14 @@ class Interpreter:
                 return found if found is None or expression.type != "real" else float(found)
             case bound.Call():
                 kinds, values = self.arguments(expression.arguments, row)
-                compute = SCALARS.get(expression.function.name)
-                if compute is None:
-                    raise Undefined(f"the model does not have {expression.function.name}")
-                return self._in_type(expression.type, compute(kinds, values))
+                return self._in_type(expression.type, SCALARS[expression.function.name](kinds, values))
             case bound.ScalarQuery():
                 return self._first(expression)
             case bound.InQuery():
                 return self._in_query(expression, row)
             case bound.Parameter(name="now"):
                 return self.now
-        raise Undefined(f"the model does not have {type(expression).__name__}")
+        raise NotImplementedError(type(expression).__name__)
 
     def arguments(self, arguments: Sequence[bound.Expr | None], row: Row) -> tuple[list[Any], list[Any]]:
         """Types and values; None, both, for what was left out."""
@@ -88,7 +86,7 @@ class Interpreter:
         operand = self.value(expression.operand, row)
         column = expression.relation.columns[0].id
         values = [each[column] for each in self.relation(expression.relation).rows]
-        if operand is None or operand != operand or isinstance(operand, (list, dict)):
+        if operand is None or is_nan(operand) or isinstance(operand, (list, dict)):
             raise Undefined("null, NaN or a dynamic value in a table")
         if expression.is_caseless:
             operand, values = operand.lower(), [each.lower() for each in values]
@@ -97,10 +95,7 @@ class Interpreter:
     # relations
 
     def relation(self, relation: bound.Relation) -> Rows:
-        method = _METHODS.get(type(relation))
-        if method is None:
-            raise Undefined(f"the model does not have {type(relation).__name__}")
-        return method(self, relation)
+        return _METHODS[type(relation)](self, relation)
 
     def _table(self, relation: bound.Table) -> Rows:
         ids = [column.id for column in relation.columns]
@@ -160,12 +155,9 @@ class Interpreter:
         return Rows(made)
 
     def _aggregate(self, call: bound.AggregateCall, rows: list[Row], *, is_ordered: bool) -> Any:
-        compute = AGGREGATES.get(call.function.name)
-        if compute is None:
-            raise Undefined(f"the model does not have {call.function.name}")
         kinds = [each.type for each in call.arguments if each is not None]
         values = [tuple(self.value(each, row) for each in call.arguments if each is not None) for row in rows]
-        return compute(kinds, values, is_ordered or len(rows) <= 1)
+        return AGGREGATES[call.function.name](kinds, values, is_ordered or len(rows) <= 1)
 
     def _sort(self, relation: bound.Sort) -> Rows:
         """https://learn.microsoft.com/kusto/query/sort-operator: NaN stands beside null, on the side of the numbers."""
@@ -173,8 +165,8 @@ class Interpreter:
         keys = [[self.value(key.expression, row) for key in relation.keys] for row in source.rows]
         places = list(range(len(source.rows)))
         for index, key in reversed(list(enumerate(relation.keys))):
-            places.sort(key=lambda place: _comparable(keys[place][index]), reverse=key.is_descending)  # noqa: B023
-            places.sort(key=lambda place: _rank_of_null(keys[place][index], is_first=key.is_nulls_first))  # noqa: B023
+            places.sort(key=lambda place: _comparable(keys[place][index]), reverse=key.is_descending)
+            places.sort(key=lambda place: _rank_of_null(keys[place][index], is_first=key.is_nulls_first))
         ranks: list[int] = []
         for place, before in zip(places, [None, *places], strict=False):
             is_new = before is None or [_typed_key(each) for each in keys[place]] != [_typed_key(each) for each in keys[before]]
@@ -201,11 +193,11 @@ class Interpreter:
         right_keys = [self._join_key([key for _, key in relation.keys], row) for row in right]
         if relation.kind == "innerunique":
             left, left_keys = _unique(left, left_keys)
-        pairs = [
-            (i, j) for i, key in enumerate(left_keys) for j, other in enumerate(right_keys) if key == other and None not in key
-        ]
+        pairs = [(i, j) for i, key in enumerate(left_keys) for j, other in enumerate(right_keys) if key == other and None not in key]
         met = ({i for i, _ in pairs}, {j for _, j in pairs})
-        nothing = [{column.id: "" if column.type == "string" else None for column in side.columns} for side in (relation.left, relation.right)]
+        nothing = [
+            {column.id: "" if column.type == "string" else None for column in side.columns} for side in (relation.left, relation.right)
+        ]
         only_left = [{**row, **nothing[1]} for i, row in enumerate(left) if i not in met[0]]
         only_right = [{**nothing[0], **row} for j, row in enumerate(right) if j not in met[1]]
         both = [{**left[i], **right[j]} for i, j in pairs]
@@ -226,15 +218,15 @@ class Interpreter:
 
     def _join_key(self, keys: list[bound.Expr], row: Row) -> tuple[Any, ...]:
         values = [self.value(key, row) for key in keys]
-        if any(each != each or isinstance(each, (list, dict)) for each in values):
+        if any(is_nan(each) or isinstance(each, (list, dict)) for each in values):
             raise Undefined("to join by NaN or dynamic values")
         return tuple(None if each is None else key_of(each) for each in values)
 
     def _concat(self, relation: bound.Concat) -> Rows:
         rows: list[Row] = []
         for source, outputs in zip(relation.sources, relation.outputs, strict=True):
-            for row in self.relation(source).rows:
-                rows.append({column.id: self.value(each, row) for column, each in zip(relation.columns, outputs, strict=True)})
+            found = self.relation(source).rows
+            rows += [{column.id: self.value(each, row) for column, each in zip(relation.columns, outputs, strict=True)} for row in found]
         return Rows(rows)
 
     def _shared(self, relation: bound.Shared) -> Rows:
@@ -261,6 +253,16 @@ class Interpreter:
                 rows.append(made)
                 ranks.append(len(ranks) if source.has_order else 0)
         return Rows(rows, ranks if source.has_order and source.ranks is not None else None)
+
+    def _take_each(self, relation: bound.TakeEach) -> Rows:
+        source = self.relation(bound.Sort(relation.source.columns, relation.source, relation.keys))
+        count = self.value(relation.count, {})
+        groups: dict[Any, list[tuple[Row, int]]] = {}
+        for row, rank in zip(source.rows, source.ranks or (), strict=True):
+            groups.setdefault(_typed_key(row[relation.group.id]), []).append((row, rank))
+        if any(0 < count < len(rows) and rows[count - 1][1] == rows[count][1] for rows in groups.values()):
+            raise Undefined("any of the rows")
+        return Rows([row for rows in groups.values() for row, _ in rows[:count]])
 
     def _elements(self, value: Any, is_array: bool) -> list[Any]:
         if isinstance(value, AnyOrder) and len(value) > 1:
@@ -290,11 +292,11 @@ def _typed_key(value: Any) -> Any:
 
 
 def _comparable(value: Any) -> Any:
-    return (0, 0) if value is None or value != value else (1, value)
+    return (0, 0) if value is None or is_nan(value) else (1, value)
 
 
 def _rank_of_null(value: Any, *, is_first: bool) -> int:
-    rank = 2 if value is None else 1 if value != value else 0
+    rank = 2 if value is None else 1 if is_nan(value) else 0
     return -rank if is_first else rank
 
 
@@ -326,4 +328,5 @@ _METHODS: dict[type[bound.Relation], Callable[[Any, Any], Rows]] = {
     bound.Concat: Interpreter._concat,
     bound.Shared: Interpreter._shared,
     bound.Expand: Interpreter._expand,
+    bound.TakeEach: Interpreter._take_each,
 }

@@ -6,9 +6,10 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from forebay.telemetry.kql.types import KqlType
 from hypothesis import strategies as st
 from tests.kql.tables import CELLS, COLUMNS, Choose, literal, quoted
+
+from forebay.telemetry.kql.types import KqlType
 
 KINDS: tuple[KqlType, ...] = ("bool", "int", "long", "real", "datetime", "timespan", "string", "guid", "dynamic")
 _ORDERED = ("int", "long", "real", "datetime", "timespan", "bool")
@@ -46,6 +47,10 @@ TEMPLATES: dict[str, list[str]] = {
         "not({bool})",
         *(f"{name}({{{kind}}})" for kind in KINDS for name in ("isnull", "isnotnull", "isempty", "isnotempty")),
         *(f"tobool({{{kind}}})" for kind in ("string", "long", "dynamic", "bool", "real")),
+        *(f"({{{kind}}} in ({{dynamic}}))" for kind in ("string", "long", "real")),
+        *(f"({{datetime}} between ({{datetime}} .. {span}))" for span in ("1d", "-1h")),
+        "set_has_element({dynamic}, {text})",
+        "set_has_element({dynamic}, {number})",
         "isnan({real})",
         "isinf({real})",
         "isfinite({real})",
@@ -84,6 +89,9 @@ TEMPLATES: dict[str, list[str]] = {
         "coalesce({int}, {long})",
         "max_of({long}, {long}, {number})",
         "min_of({long}, {int})",
+        "tolong(extract('([0-9]+)', 1, {string}))",
+        "({long} / toscalar(U | count))",
+        "(toscalar(U | summarize max(l)) % {long})",
         "toscalar(U | summarize max(l))",
         "toscalar(U | where b | count)",
     ],
@@ -163,6 +171,11 @@ TEMPLATES: dict[str, list[str]] = {
         "replace_string({string}, {text}, {text})",
         "trim('a', {string})",
         "trim(' ', {string})",
+        "extract({regex}, 0, {string})",
+        "extract('(.)b(.?)', 1, {string})",
+        "replace_regex({string}, {regex}, 'x')",
+        "trim_start('a', {string})",
+        "trim_end('[0-9]+', {string})",
         "strrep({string}, 2)",
         "strrep({string}, 3, {text})",
         "strcat_array({dynamic}, {text})",
@@ -198,6 +211,16 @@ TEMPLATES: dict[str, list[str]] = {
         "array_slice({dynamic}, -2, -1)",
         "array_reverse({dynamic})",
         "array_concat({dynamic}, {dynamic})",
+        "array_concat(split({string}, ','), {dynamic})",
+        "set_union({dynamic}, {dynamic})",
+        "set_union(split({string}, ','), {dynamic})",
+        "set_intersect({dynamic}, {dynamic})",
+        "set_difference({dynamic}, {dynamic})",
+        "bag_merge({dynamic}, bag_pack('a', {long}))",
+        "bag_remove_keys({dynamic}, dynamic(['a']))",
+        "array_iff(dynamic([true, false]), {dynamic}, {dynamic})",
+        "range({number}, {number}, 1)",
+        "repeat({text}, 2)",
         "array_sort_asc({dynamic})",
         "bag_keys({dynamic})",
         "iff({bool}, {dynamic}, {dynamic})",
@@ -218,6 +241,12 @@ AGGREGATES: list[tuple[str, str]] = [
     *((f"make_list({{{kind}}})", "dynamic") for kind in KINDS),
     *((f"make_set({{{kind}}})", "dynamic") for kind in KINDS),
     ("make_list({string}, 2)", "dynamic"),
+    ("make_bag({dynamic})", "dynamic"),
+    ("make_bag(bag_pack(tostring({long}), 1))", "dynamic"),
+    ("binary_all_or({long})", "long"),
+    ("strcat('n=', count())", "string"),
+    ("iff(count() > 2, max({long}), min({long}))", "long"),
+    ("round(avg({int}))", "real"),
     ("make_list_if({long}, {bool})", "dynamic"),
     ("make_set_if({string}, {bool})", "dynamic"),
     ("make_list_with_nulls({long})", "dynamic"),
@@ -362,23 +391,27 @@ class QueryWriter:
             return self.sort()
         name = self.name()
         numbers, any_column = self.by(("int", "real")), self.pick(list(self.columns))
+        other = literal(self.columns[any_column], self.pick(CELLS[self.columns[any_column]]))
         choices: list[tuple[str, KqlType]] = [
             ("row_number()", "long"),
             (f"prev({any_column})", self.columns[any_column]),
             (f"next({any_column})", self.columns[any_column]),
             (f"prev({any_column}, 2)", self.columns[any_column]),
+            (f"next({any_column}, 1, {other})", self.columns[any_column]),
+            *((f"row_rank_dense({each})", "long") for each in self.by(("string", "long"))[:2]),
+            *((f"row_rank_min({each})", "long") for each in self.by(("string", "long"))[:2]),
             *((f"row_cumsum({each})", self.columns[each]) for each in numbers),
         ]
         conditions = self.by(("bool",))
         choices += [(f"row_number(1, {each})", "long") for each in conditions]
         text, kind = self.pick(choices)
+        if kind == "long" and self.chance(4):
+            return f"where {text} % 2 == 1"
         self.columns[name] = kind
         return f"extend {name} = {text}"
 
     def join(self) -> str:
-        kind = self.pick(
-            "innerunique inner leftouter rightouter fullouter leftsemi leftanti rightsemi rightanti default lookup".split()
-        )
+        kind = self.pick("innerunique inner leftouter rightouter fullouter leftsemi leftanti rightsemi rightanti default lookup".split())
         keys = [each for each in ("id", "l", "s", "t", "b") if self.columns.get(each) == COLUMNS["U"][each]]
         if not keys:
             return ""
@@ -403,6 +436,38 @@ class QueryWriter:
             return ""
         return f"union (U | project {', '.join(shared)})"
 
+    def join_by_values(self) -> str:
+        """Keys of different names, and of types that have to be brought together."""
+        pairs = [(name, other) for name, kind in self.columns.items() for other, wanted in COLUMNS["U"].items() if _may_join(kind, wanted)]
+        if not pairs:
+            return ""
+        left, right = self.pick(pairs)
+        kind, name = self.pick(("inner", "leftouter", "leftsemi", "rightouter", "fullouter", "leftanti")), self.name()
+        key = self.name()
+        self.is_sorted = False
+        if not kind.endswith(("semi", "anti")):
+            self.columns |= {key: COLUMNS["U"][right], name: "long"}
+        return f"join kind={kind} (U | project {key} = {right}, {name} = id) on $left.{left} == $right.{key}"
+
+    def rename(self) -> str:
+        old, name = self.pick(list(self.columns)), self.name()
+        if self.chance(2) and len(self.columns) > 2:
+            self.columns = {each: kind for each, kind in self.columns.items() if each != old}
+            return f"project-away {old}"
+        self.columns = {name if each == old else each: kind for each, kind in self.columns.items()}
+        return f"project-rename {name} = {old}"
+
+    def mv_apply(self) -> str:
+        columns = self.by(("dynamic",))
+        if not columns:
+            return ""
+        name, made = self.name(), self.name()
+        body = self.pick(("where {0} > 1", "where {0} > 1 | summarize {1} = sum({0})", "summarize {1} = count()", "top 1 by {0} desc"))
+        self.is_sorted = False
+        text = f"mv-apply {name} = {self.pick(columns)} to typeof(long) on ({body.format(name, made)})"
+        self.columns[made if "summarize" in body else name] = "long"
+        return text
+
     def mv_expand(self) -> str:
         columns = self.by(("dynamic",))
         if not columns:
@@ -419,7 +484,7 @@ class QueryWriter:
             (self.where,) * 3
             + (self.extend,) * 4
             + (self.project, self.summarize, self.summarize, self.arg_max, self.distinct, self.sort, self.top, self.windows, self.windows)
-            + (self.join, self.join, self.union, self.mv_expand)
+            + (self.join, self.join, self.join_by_values, self.union, self.mv_expand, self.mv_apply, self.rename)
         )
         text: str = self.pick(makers)()
         return text
@@ -436,9 +501,17 @@ class QueryWriter:
                 return f"let A = {body};\nA\n| union A"
             case 1:
                 return f"let A = materialize({body});\nunion A, (A | where true)"
+            case 3:
+                condition = f"let a = {self.pick(_NUMBERS)}; let g = (y: long, z: string = 'a') {{ y > a or z == 'b' }};"
+                return f"{condition}\nT\n| where g(l, s)\n| extend x = toscalar({body} | count), y = a * 1s"
             case 2:
                 return f"let f = (x: long) {{ {body} }};\nf(1)"
         return body
+
+
+def _may_join(kind: KqlType, wanted: KqlType) -> bool:
+    numbers = ("int", "long", "real")
+    return kind == wanted or (kind in numbers and wanted in numbers) or (kind != wanted and "dynamic" in (kind, wanted))
 
 
 @st.composite

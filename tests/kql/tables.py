@@ -7,9 +7,10 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from forebay.telemetry.kql.types import KqlType
 from hypothesis import strategies as st
-from tests.kql.values import TICKS_PER_DAY, TICKS_PER_SECOND, parse_json, ticks_of
+from tests.kql.values import TICKS_PER_DAY, TICKS_PER_SECOND, is_nan, parse_json, ticks_of
+
+from forebay.telemetry.kql.types import KqlType
 
 COLUMNS: dict[str, dict[str, KqlType]] = {
     "T": {
@@ -29,17 +30,20 @@ COLUMNS: dict[str, dict[str, KqlType]] = {
     "U": {"id": "long", "b": "bool", "l": "long", "r": "real", "t": "datetime", "s": "string", "d": "dynamic"},
 }
 
+# fmt: off
 _TEXTS = (
-    ("", None, "a", "A", "b", "abc", "Abc def", "true", "False", "1", "-7", "2.5", "[1,2]", '["a","b"]', '{"a":1}', '{"a":{"b":"x"}}', "null")
-    + ("2024-02-29", "2024-01-31T12:34:56.789Z", "01:02:03", "1.00:00:00.5000000", "foo bar", "foo-bar", "foo.Bar baz", "x,y,,z", " a ")
-    + ("é", "É", "日本語", "a\tb", "a\nb", "\x01", "'", '"', "\\", "%", "_", "a%b", "a_b", "😀", "NaN", "a;b|c")
-    + ("6f9619ff-8b86-d011-b42d-00cf4fc964ff", "[", "{", "9223372036854775807", "kql_has_term_0")
+    "", None, "a", "A", "b", "abc", "Abc def", "true", "False", "1", "-7", "2.5", "[1,2]", '["a","b"]', '{"a":1}', '{"a":{"b":"x"}}',
+    "null", "2024-02-29", "2024-01-31T12:34:56.789Z", "01:02:03", "1.00:00:00.5000000", "foo bar", "foo-bar", "foo.Bar baz", "x,y,,z",
+    " a ", "é", "É", "日本語", "a\tb", "a\nb", "\x01", "'", '"', "\\", "%", "_", "a%b", "a_b", "😀", "NaN", "a;b|c",
+    "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "[", "{", "9223372036854775807", "kql_has_term_0",
 )
 _JSON = (
-    (None, "null", "1", "0", "-3", "2.5", "1.0", "9007199254740993", "9223372036854775807", '"a"', '"A"', '""', '"1"', '"true"', '"[1,2]"')
-    + ("true", "false", "[]", "[1,2,3]", '["a","b"]', '[1,"a",null,true,2.5,[1],{"a":1}]', "[[1,2],[3]]", "{}", '{"a":1}', '{"a":"x","b":[1,2]}')
-    + ('{"a":{"b":{"c":"deep"}}}', '{"a":null}', '{"a b":1,"c.d":"é"}', '"2024-01-31T00:00:00.0000000Z"', '"01:00:00"', '{"b":true,"a":[]}')
+    None, "null", "1", "0", "-3", "2.5", "1.0", "9007199254740993", "9223372036854775807", '"a"', '"A"', '""', '"1"', '"true"', '"[1,2]"',
+    "true", "false", "[]", "[1,2,3]", '["a","b"]', '[1,"a",null,true,2.5,[1],{"a":1}]', "[[1,2],[3]]", "{}", '{"a":1}',
+    '{"a":"x","b":[1,2]}', '{"a":{"b":{"c":"deep"}}}', '{"a":null}', '{"a b":1,"c.d":"é"}', '"2024-01-31T00:00:00.0000000Z"', '"01:00:00"',
+    '{"b":true,"a":[]}',
 )
+# fmt: on
 _MOMENTS = tuple(
     datetime.fromisoformat(each)
     for each in (
@@ -57,14 +61,14 @@ _MOMENTS = tuple(
         "2024-06-15T12:00:00",
     )
 )
+_MORE_SPANS = (7 * TICKS_PER_DAY, 90 * 60 * TICKS_PER_SECOND + 5_000_000, -TICKS_PER_DAY - 15, 2**63 - 1, -(2**63))
 CELLS: dict[KqlType, tuple[Any, ...]] = {
     "bool": (None, True, False),
     "int": (None, 0, 1, -1, 2, 3, 7, -7, 100, 2**31 - 1, -(2**31)),
     "long": (None, 0, 1, 1, 2, 3, -1, -7, 10, 64, 1000, 2**31, 2**53 + 1, 2**63 - 1, -(2**63), -(2**63) + 1),
     "real": (None, 0.0, -0.0, 1.0, 1.5, -2.5, 0.1, 3.0, 100.25, math.nan, math.inf, -math.inf, 1e308, -1e308, 5e-324, 2.0**53 + 2, 1e18),
     "datetime": (None, *_MOMENTS),
-    "timespan": (None, 0, 1, -1, TICKS_PER_SECOND, -TICKS_PER_SECOND, 3600 * TICKS_PER_SECOND, TICKS_PER_DAY, 7 * TICKS_PER_DAY)
-    + (90 * 60 * TICKS_PER_SECOND + 5_000_000, -TICKS_PER_DAY - 15, 2**63 - 1, -(2**63)),
+    "timespan": (None, 0, 1, -1, TICKS_PER_SECOND, -TICKS_PER_SECOND, 3600 * TICKS_PER_SECOND, TICKS_PER_DAY, *_MORE_SPANS),
     "string": _TEXTS,
     "guid": (None, "6f9619ff-8b86-d011-b42d-00cf4fc964ff", "00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"),
     "dynamic": _JSON,
@@ -120,7 +124,7 @@ def literal(kind: KqlType, cell: Any) -> str:
         case "long":
             return f"long({cell})"
         case "real":
-            return f"real({'+inf' if cell == math.inf else '-inf' if cell == -math.inf else 'nan' if cell != cell else repr(cell)})"
+            return f"real({'+inf' if cell == math.inf else '-inf' if cell == -math.inf else 'nan' if is_nan(cell) else repr(cell)})"
         case "datetime":
             return f"datetime({cell.isoformat()})"
         case "timespan":
@@ -140,4 +144,3 @@ def quoted(text: str) -> str:
 def described(found: dict[str, Table]) -> str:
     """The tables, for who has to find out what is wrong."""
     return "\n".join(f"{name} {list(COLUMNS[name])}\n" + "\n".join(f"  {row}" for row in rows) for name, rows in found.items())
-

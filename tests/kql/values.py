@@ -65,6 +65,10 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
+def is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)
+
+
 def are_same(left: Any, right: Any) -> bool:
     """Whether a result is what was expected: reals to 9 digits, NaN as itself, and no bool for a number."""
     if isinstance(left, bool) or isinstance(right, bool):

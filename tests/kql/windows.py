@@ -13,8 +13,6 @@ Cells = Sequence[Sequence[Any]]  # the arguments of each row
 
 def values(name: str, kind: str, rows: Cells) -> list[Any]:
     """The value for each row."""
-    if name not in _FUNCTIONS:
-        raise Undefined(f"the model does not have {name}")
     found = _FUNCTIONS[name](rows)
     if kind == "real":
         return [None if each is None else float(each) for each in found]

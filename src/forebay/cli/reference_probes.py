@@ -167,6 +167,11 @@ OPERATORS: tuple[Probe, ...] = (
         "here",
     ),
     Probe(
+        "evaluate active_users_count",
+        "requests | evaluate active_users_count(name, timestamp, datetime(2026-11-22), datetime(2026-11-23), 7d, 1d, 1, 1d)",
+        "2026-11-22T00:00:00Z, 2",
+    ),
+    Probe(
         "evaluate activity_counts_metrics",
         "requests | evaluate activity_counts_metrics(name, timestamp, datetime(2026-11-22), datetime(2026-11-23), 1d)",
         "2026-11-22T00:00:00Z, 3, 2, 2, 2",
@@ -189,6 +194,7 @@ OPERATORS: tuple[Probe, ...] = (
         "requests | summarize h1 = hll(name), h2 = hll(resultCode) | evaluate dcount_intersect(h1, h2) | project-away h1, h2",
         "2, 0",
     ),
+    Probe("evaluate rows_near", "range x from 1 to 9 step 1 | evaluate rows_near(x == 5, 1, 2) | summarize make_list(x)", "[4,5,6,7]"),
     Probe("evaluate schema_merge", "print a = 1 | getschema | evaluate schema_merge() | project ColumnName, ColumnType", "a, long"),
 )
 

@@ -21,8 +21,8 @@ from forebay.server.rate_limits import TokenBuckets
 from forebay.settings import Settings
 from forebay.telemetry.drainer import Drainer
 from forebay.telemetry.ingest import TelemetryIngest
-from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.observe.observation import Observation
+from forebay.telemetry.query.engine import QueryEngine
 
 
 class SourceProgress(Protocol):

@@ -196,10 +196,11 @@ def test_no_series_makes_a_function_fail() -> None:
         if not name.startswith("series_"):
             continue
         for function in functions:
+            if function.python is None:  # written in SQL, with another that is not
+                continue
             for _ in range(60):
                 given = [source.choice(others[next(iter(each.types))]) for each in function.parameters]
                 given = [[each] if parameter.is_repeated else each for parameter, each in zip(function.parameters, given, strict=True)]
-                assert function.python is not None
                 function.python(*given)
 
 

@@ -15,7 +15,7 @@ from forebay.telemetry.kql.compiler import compile_query
 from forebay.telemetry.kql.errors import KqlError
 from forebay.telemetry.kql.types import Schema, schema_of
 
-DAY_1, DAY_2, DAY_3 = (datetime(2024, 1, day) for day in (1, 2, 3))
+DAY_1, DAY_2, DAY_3 = (datetime(2024, 1, day) for day in (1, 2, 3))  # noqa: DTZ001 - DuckDB's are naive
 TABLES = {
     "T": Tables(
         [("a", "long"), ("s", "string"), ("r", "real"), ("d", "dynamic"), ("t", "datetime")],

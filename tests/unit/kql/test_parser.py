@@ -289,8 +289,8 @@ def test_many_terms_of_and_and_or_make_no_deep_tree() -> None:
             "DeclareParameters(parameters=[a: long = 1, b: string])",
         ),
         ("alias database x = cluster('c').database('d')", "UnsupportedStatement(name=alias database)"),
-        ("restrict access to (T, ['x'])", "UnsupportedStatement(name=restrict access)"),
-        ("declare pattern p = (a: string) { ('x') = { T; }; }", "UnsupportedStatement(name=declare pattern)"),
+        ("restrict access to (T, ['x'])", "RestrictAccess(tables=[T, x])"),
+        ("declare pattern p = (a: string) { ('x') = { T; }; }", "DeclarePattern(name=p, entries=[PatternEntry(arguments=[x], body=T)])"),
     ],
 )
 def test_a_statement_is_read(text: str, wanted: str) -> None:

@@ -41,7 +41,7 @@ def test_every_operator_and_source_that_can_be_bound_is_described() -> None:
     assert described == set(binder.OPERATORS)
     sources = {each.node for each in reference.SOURCES}
     # to name another database, files, or a plugin without rows is refused in a way of its own
-    assert sources == set(binder.SOURCES) - {nodes.Member, nodes.ExternalData, nodes.EvaluateSource}
+    assert sources == set(binder.SOURCES) - {nodes.Member, nodes.Index, nodes.ExternalData, nodes.EvaluateSource}
 
 
 def test_every_name_of_an_operator_is_described_as_supported_or_refused() -> None:
@@ -84,7 +84,7 @@ def test_what_is_described_as_refused_is_refused() -> None:
         for name in names.split(", "):
             assert refused(f"T | evaluate {name}(a)") == ["unsupported"], name
     sources = ("app('x').T", "cluster('x').T", "database('x').T", "resource('x').T", "workspace('x').T", "externaldata (a: long) ['x']")
-    statements = ("alias database x = y; T", "declare pattern x; T", "restrict access to (T); T", ".show tables", "T; T")
+    statements = ("alias database x = y; T", ".show tables", "T; T")
     for text in (*sources, *statements):
         assert refused(text) == ["unsupported"], text
 

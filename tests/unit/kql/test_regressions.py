@@ -7,10 +7,14 @@ from typing import Any
 
 import pytest
 from expressions import values
-from forebay.telemetry.kql.errors import KqlError
 from running import Tables, run
 
-ROWS = Tables([("id", "long"), ("s", "string"), ("r", "real"), ("d", "dynamic")], [(1, "a", math.nan, "[1]"), (2, None, -math.inf, None), (3, "b", None, "{}")])
+from forebay.telemetry.kql.errors import KqlError
+
+ROWS = Tables(
+    [("id", "long"), ("s", "string"), ("r", "real"), ("d", "dynamic")],
+    [(1, "a", math.nan, "[1]"), (2, None, -math.inf, None), (3, "b", None, "{}")],
+)
 NUMBERS = Tables([("id", "long"), ("r", "real")], [(1, math.nan), (2, -math.inf), (3, None), (4, 5.0), (5, math.inf)])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from expressions import kept
+from expressions import column, kept
 from running import Tables, answer, database
 
 from forebay.telemetry.kql.compiler import compile_query
@@ -140,3 +140,48 @@ CASES = [
 def test_ilike_keeps_what_lower_case_does(operator: str, needle: str):
     searched = f"strcat('{needle}', '')"  # what is no constant is compared in lower case
     assert kept(f"x {operator} '{needle}'", "string", CASES) == kept(f"x {operator} tostring({searched})", "string", CASES)
+
+
+@pytest.mark.parametrize(
+    ("order", "sql", "expected"),
+    [
+        ("desc", '-"x" ASC NULLS LAST', ["inf", "1.0", "0.0", "-1.0", "-inf", "nan", "None"]),
+        ("asc", '-"x" DESC NULLS FIRST', ["None", "nan", "-inf", "-1.0", "0.0", "1.0", "inf"]),
+        ("desc nulls first", '"x" DESC NULLS FIRST', ["None", "nan", "inf", "1.0", "0.0", "-1.0", "-inf"]),
+        ("asc nulls last", '"x" ASC NULLS LAST', ["-inf", "-1.0", "0.0", "1.0", "inf", "nan", "None"]),
+    ],
+)
+def test_nan_is_between_null_and_the_numbers_by_one_key(order: str, sql: str, expected: list[str]):
+    cells = [1.0, None, float("nan"), float("-inf"), float("inf"), -1.0, 0.0]
+    connection, schema = database({"T": Tables([("x", "real")], [[cell] for cell in cells])})
+    text = f"T | sort by x {order}"
+    assert f"ORDER BY {sql}" in compile_query(text, schema).statement.sql
+    assert [str(row[0]) for row in answer(connection, schema, text).rows] == expected
+
+
+def test_membership_in_a_query_is_a_join_and_null_is_in_none():
+    table = Tables([("x", "long"), ("s", "string")], [[1, "a"], [2, None], [None, ""], [3, "c"]])
+    found = Tables([("x", "long"), ("s", "string")], [[1, "a"], [None, ""], [9, "b"]])
+    connection, schema = database({"T": table, "F": found})
+    for condition, expected in {
+        "x in (F)": [1],
+        "x !in (F)": [2, None, 3],
+        "s in ((F | project s))": [1, 2, None],
+        "s !in ((F | project s))": [3],
+        "s in~ ((F | project toupper(s)))": [1, 2, None],
+        "not(x in (F))": [2, None, 3],
+        "x in (F) or s == 'c'": [1, 3],
+    }.items():
+        text = f"T | where {condition} | project x"
+        assert [row[0] for row in answer(connection, schema, text).rows] == expected, condition
+    assert "coalesce(" not in compile_query("T | where x in (F)", schema).statement.sql
+    plan = connection.execute(f"EXPLAIN {compile_query('T | where x in (F)', schema).statement.sql}").fetchall()[0][1]
+    assert "SEMI" in plan
+
+
+@pytest.mark.parametrize(
+    "text", ["7", "-7", "+7", "007", "0x1F", "0X1f", " 7 ", "7.0", "7.5", "1e3", "1_000", "", "a", "-0", "9223372036854775808"]
+)
+def test_a_text_is_a_number_only_if_kusto_reads_it(text: str):
+    expected = {"7": 7, "-7": -7, "+7": 7, "007": 7, "0x1F": 31, "0X1f": 31, " 7 ": 7, "-0": 0}.get(text)
+    assert column("tolong(x)", "string", [text]) == [expected]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 from forebay.telemetry.kql.functions import registry
@@ -16,11 +17,16 @@ if TYPE_CHECKING:
 
     from forebay.telemetry.kql.sql.generator import Statement
 
+_DEFINING = Lock()  # two at once would be a conflict in DuckDB's catalogue
+
 _PASSED_AS: dict[KqlType, str] = {**DUCKDB_TYPES, "decimal": "VARCHAR", "guid": "VARCHAR", "dynamic": "VARCHAR"}
 
 
 def define_python(connection: DuckDBPyConnection, names: Sequence[str]) -> None:
-    """Make functions known to the connection's database, which other connections then know as well."""
+    """Make functions known to the connection's database, which other connections then know as well.
+
+    Not within a transaction: they would be gone with it, and unknown to others until then.
+    """
     if not names:
         return
     import duckdb
@@ -30,7 +36,8 @@ def define_python(connection: DuckDBPyConnection, names: Sequence[str]) -> None:
         parameters = ["VARCHAR" if parameter.is_repeated else _PASSED_AS[_type_of(parameter.types)] for parameter in function.parameters]
         answer = _PASSED_AS[function.returns] if isinstance(function.returns, str) else "VARCHAR"  # type: ignore[index]
         try:
-            connection.create_function(name, _adapted(function), parameters, answer, null_handling="special")  # type: ignore[arg-type]
+            with _DEFINING:
+                connection.create_function(name, _adapted(function), parameters, answer, null_handling="special")  # type: ignore[call-overload]
         except (duckdb.CatalogException, duckdb.NotImplementedException):
             continue  # it is known: to another connection, or to this one
 

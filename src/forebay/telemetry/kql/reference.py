@@ -34,6 +34,8 @@ STATEMENTS = (
     Construct(
         "declare query_parameters", "Names values that are given with the query, with their types and defaults.", nodes.DeclareParameters
     ),
+    Construct("declare pattern", "Names tables, one for each combination of texts: `p('a').b`.", nodes.DeclarePattern),
+    Construct("restrict access", "Hides all tables but these from the statements after it.", nodes.RestrictAccess, limits="`database()`"),
 )
 
 SOURCES = (
@@ -118,6 +120,7 @@ OPERATORS = (
 )
 
 PLUGINS = (
+    Construct("active_users_count", "Values that were there in a number of periods before, in each window of time."),
     Construct("activity_counts_metrics", "Rows, and distinct and new values, in each window of time."),
     Construct("activity_metrics", "Values that came back or were new, in each window of time."),
     Construct("bag_unpack", "A column for each key of bags: at most 1,000."),
@@ -127,6 +130,7 @@ PLUGINS = (
     Construct("narrow", "A row for each value: the row, the column, the value as text."),
     Construct("pivot", "A column for each value of a column, with an aggregate: at most 1,000."),
     Construct("rolling_percentile", "A percentile over a number of bins that moves."),
+    Construct("rows_near", "The rows around those for which a condition is true."),
     Construct("schema_merge", "One schema of several that `getschema` has answered."),
     Construct("sliding_window_counts", "Rows and distinct values over a window that slides."),
 )
@@ -222,18 +226,18 @@ REFUSED_SOURCES: dict[str, str] = {
 }
 REFUSED_STATEMENTS: dict[str, str] = {
     "alias database": _NO_CATALOG,
-    "declare pattern": "define a function with `let`",
-    "restrict access": "what a query sees is decided by the key that asks",
     "control commands (`.show`, `.create`, ...)": "only queries are answered",
     "several queries at once": "send them one at a time",
 }
 REFUSED_PLUGINS: dict[str, str] = {
     "autocluster, basket, diffpatterns": "which patterns they find is not published; `summarize count() by` the columns",
-    "active_users_count, activity_engagement, new_activity_metrics, session_count": "`dcount()` by `bin(timestamp, ...)`, and `join`",
+    "activity_engagement, new_activity_metrics, session_count": (
+        "which periods without activity they show is not published; `dcount()` by `bin(timestamp, ...)`, and `join`"
+    ),
     "funnel_sequence, funnel_sequence_completion, sequence_detect": "`scan`, or `join` by the key of a sequence",
     "infer_storage_schema, http_request, sql_request, cosmosdb_sql_request, python, r, ai_embeddings": (
         "a query reads no files and no network, and runs no programs"
     ),
     "geo_line_lookup, geo_polygon_lookup": "`join` by cells, such as `geo_point_to_s2cell()`, and filter by `geo_point_in_polygon()`",
-    "preview, rows_near": "`take` shows rows; `prev()` and `next()` see those beside one",
+    "preview": "`take` shows rows, `count` their number",
 }

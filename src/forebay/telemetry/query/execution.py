@@ -12,7 +12,7 @@ from forebay.telemetry.kql.binding.binder import Explore
 from forebay.telemetry.kql.binding.bound import Relation
 from forebay.telemetry.kql.compiler import generate_relation
 from forebay.telemetry.kql.connection import define_python
-from forebay.telemetry.kql.sql.generator import Statement
+from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.query.result import RowConverter, size_bytes
 from forebay.telemetry.query.translation import ChartHint, Translation
 
@@ -72,13 +72,16 @@ class Execution:
     def run(self) -> None:
         """Fill `rows`. Raises DuckDB's errors, and `ForebayError` as `translate` and `values_of` do."""
         try:
+            known = self._plan.translation
+            # what is read to find out about columns, and what then follows from it, may need any of the functions
+            define_python(self._cursor, registry.python_names() if known is None else known.statement.python)
             self._cursor.execute("BEGIN TRANSACTION READ ONLY")
-            translation = self._plan.translation or self._plan.translate(explore=self._explore)
+            translation = known or self._plan.translate(explore=self._explore)
             self.chart = translation.chart
             self.converter = RowConverter(translation.statement.columns)
             # the answer is on lines of its own, so that no comment can swallow what follows
             limited = f"SELECT * FROM (\n{translation.statement.sql}\n) AS answer LIMIT {self._plan.row_limit + 1}"
-            self._execute(limited, translation.statement, self._plan.values(translation))
+            self._execute(limited, self._plan.values(translation))
             self._fetch()
         finally:
             self._cursor.close()
@@ -87,7 +90,7 @@ class Execution:
         """The rows of a part of the query, which say what columns it has."""
         statement = generate_relation(relation)
         sql = f"SELECT * FROM (\n{statement.sql}\n) AS explored LIMIT {EXPLORED_ROWS + 1}"
-        self._execute(sql, statement, {})
+        self._execute(sql, {})
         rows = self._cursor.fetchall()
         if len(rows) > EXPLORED_ROWS:
             raise ForebayError(
@@ -95,8 +98,7 @@ class Execution:
             )
         return rows
 
-    def _execute(self, sql: str, statement: Statement, values: Mapping[str, Any]) -> None:
-        define_python(self._cursor, statement.python)
+    def _execute(self, sql: str, values: Mapping[str, Any]) -> None:
         span = self._plan.timespan
         bounds = {} if span is None else {"start": _naive(span.start), "end": _naive(span.end)}
         given = {"project": self._plan.project, **bounds, **values}
@@ -149,8 +151,12 @@ def failure(error: BaseException | None, stopped: Stop | None, seconds: float) -
         return ForebayError(
             "telemetry_store_unavailable", f"the telemetry store could not be read: {type(error).__name__}", retryable=True, status=503
         )
-    if isinstance(error, duckdb.InvalidInputException) and "expected a range" in str(error):
-        return ForebayError("query_too_complex", str(error).split(": ", 1)[-1].split("\n", 1)[0], hint="take larger steps")
+    if isinstance(error, duckdb.InvalidInputException):
+        # what the SQL itself refuses: a range or series that is too long, an `assert` that does not hold
+        told = str(error).removeprefix("Invalid Input Error: ").split("\n", 1)[0][:500]
+        if told.startswith("expected a range"):
+            return ForebayError("query_too_complex", told, hint="take larger steps")
+        return ForebayError("query_failed", told)
     if isinstance(error, duckdb.Error):
         # the first line says what is wrong; the others quote SQL that the user has not written
         return ForebayError("query_failed", str(error).split("\n", 1)[0][:500], hint="check the names and types of columns with getschema")

@@ -19,8 +19,8 @@ from forebay.telemetry.query.translation import ChartHint
 class QueryResult:
     """The rows of a query.
 
-    Values by type: str, int, float (which may be infinite or no number), bool, timezone-aware datetime, timedelta (of whole microseconds), for
-    guid and decimal their text, for dynamic what its JSON decodes to; None for null, which a string never is.
+    Values by type: str, int, float (which may be infinite or no number), bool, timezone-aware datetime, timedelta (of whole microseconds),
+    for guid and decimal their text, for dynamic what its JSON decodes to; None for null, which a string never is.
     """
 
     columns: tuple[tuple[str, KqlType], ...]

@@ -52,7 +52,7 @@ class ChartHint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Translation:
-    """A query in SQL. It reads nothing but tables of one project, `$project`, and where `is_bounded`, rows from `$start` to before `$end`."""
+    """A query in SQL. It reads tables of one project only, `$project`, and where `is_bounded`, rows from `$start` to before `$end`."""
 
     statement: Statement
     declared: tuple[Parameter, ...]  # parameters that the text declares
@@ -80,7 +80,7 @@ def schema_of_project(*, is_bounded: bool) -> Schema:
 _DERIVED_NAMES = frozenset(table.name for table in DERIVED)
 
 
-class NeedsData(Exception):  # noqa: N818 - no error: it is translated again with data at hand
+class NeedsData(Exception):
     """The query's columns depend on data, which has to be read while it is translated."""
 
 

@@ -7,7 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from forebay.telemetry.kql.binding import bound, calls, windows
-from forebay.telemetry.kql.binding.environment import Binding, Broken, Environment, FunctionBinding, ScalarBinding, TableBinding
+from forebay.telemetry.kql.binding.environment import (
+    Binding,
+    Broken,
+    Environment,
+    FunctionBinding,
+    PatternBinding,
+    ScalarBinding,
+    TableBinding,
+)
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
 from forebay.telemetry.kql.errors import DIAGNOSTICS_LIMIT, Diagnostic, KqlError
 from forebay.telemetry.kql.syntax import nodes
@@ -51,8 +59,8 @@ def binds_source(kind: type[nodes.Expression]) -> Callable[[BindSource], BindSou
 class Binder:
     """Binds one query.
 
-    `explore` answers the rows of a relation while the query is bound, for operators whose columns depend on data (`evaluate pivot`); without
-    it those are refused.
+    `explore` answers the rows of a relation while the query is bound, for operators whose columns depend on data (`evaluate pivot`);
+    without it those are refused.
     """
 
     def __init__(self, schema: Schema, *, explore: Explore | None = None) -> None:
@@ -125,14 +133,18 @@ class Binder:
         """The same relation, its columns counted. Raises `KqlError` (`too_complex`)."""
         self._width += len(relation.columns)
         if self._width > WIDTH_LIMIT:
-            raise error(node, "too_complex", f"the tables and operators of the query have more than {WIDTH_LIMIT} columns", hint="project few")
+            message = f"the tables and operators of the query have more than {WIDTH_LIMIT} columns"
+            raise error(node, "too_complex", message, hint="project fewer")
         return relation
 
     # relations
 
     def is_table(self, node: nodes.Expression, environment: Environment, columns: Mapping[str, Any]) -> bool:
         """Whether the expression is a table, where both a table and a value may stand."""
-        if isinstance(node, nodes.Pipeline) or type(node) in SOURCES and not isinstance(node, (nodes.Name, nodes.Call, nodes.Member)):
+        if isinstance(node, (nodes.Member, nodes.Index)):
+            inner = node.object
+            return isinstance(inner, nodes.Call) and isinstance(environment.find(inner.name), PatternBinding)
+        if isinstance(node, nodes.Pipeline) or (type(node) in SOURCES and not isinstance(node, (nodes.Name, nodes.Call))):
             return True
         if isinstance(node, nodes.Name):
             found = environment.find(node.name)
@@ -145,7 +157,7 @@ class Binder:
             found = environment.find(node.name)
             if isinstance(found, FunctionBinding):
                 return self.is_tabular(found)
-            return node.object is not None
+            return node.object is not None or isinstance(found, PatternBinding)
         return False
 
     def is_tabular(self, found: FunctionBinding) -> bool:
@@ -194,9 +206,10 @@ class Binder:
                     name = operator.name if isinstance(operator, nodes.Unsupported) else type(operator).__name__.lower()
                     raise error(operator, "unsupported", f"the operator {name} is not supported", construct=name)
                 relation = self.widen(operator, method(self, operator, relation, inner))
-            except KqlError as wrong:
+            except KqlError as unplaced:
+                wrong = calls.placed(unplaced, operator.start, operator.end)
                 if any(each.code == "too_complex" for each in wrong.diagnostics):
-                    raise
+                    raise wrong from None
                 # what an operator that is missing would have made is missing further on: that is not worth telling
                 broken += [each for each in wrong.diagnostics if not misses_columns or each.code not in ("unknown_column", "type")]
                 misses_columns = misses_columns or not isinstance(operator, _COLUMNS_STAY)
@@ -305,7 +318,7 @@ class Binder:
         in_order = [each for each in node.arguments if not isinstance(each, nodes.Named)]
         unknown = set(by_name) - {parameter.name for parameter in parameters}
         if unknown:
-            raise error(node, "type", f"{found.name}() has no parameter {sorted(unknown)[0]!r}")
+            raise error(node, "type", f"{found.name}() has no parameter {min(unknown)!r}")
         given: list[nodes.Expression | None] = []
         for parameter in parameters:
             if parameter.name in by_name:

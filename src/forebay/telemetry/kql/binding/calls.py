@@ -212,7 +212,8 @@ def _default(parameter: Parameter) -> bound.Constant:
             assert isinstance(read, Literal), "a default is a literal"
             _DEFAULTS[text] = bound.Constant(read.type, read.value)
     found = _DEFAULTS[text]
-    kind = _nearest(found.type, parameter.types) or next(iter(parameter.types))
+    nearest = _nearest(found.type, parameter.types)
+    kind = next(iter(parameter.types)) if nearest is None else nearest
     widened = widen(found, kind) if found.type != kind and is_wider(kind, found.type) else bound.Constant(kind, found.value)
     assert isinstance(widened, bound.Constant), "a constant widens to one"
     return widened

@@ -32,13 +32,20 @@ class FunctionBinding(Struct, frozen=True):
     environment: Environment
 
 
+class PatternBinding(Struct, frozen=True):
+    """A name for tables, one for each combination of texts, with what these see."""
+
+    pattern: nodes.DeclarePattern
+    environment: Environment
+
+
 class Broken(Struct, frozen=True):
     """A name for what is wrong: whoever reads it repeats that, and nothing else is said about it."""
 
     wrong: KqlError
 
 
-Binding = ScalarBinding | TableBinding | FunctionBinding | Broken
+Binding = ScalarBinding | TableBinding | FunctionBinding | PatternBinding | Broken
 
 
 class _Entry(Struct, frozen=True):
@@ -56,22 +63,20 @@ class Environment:
 
     def __init__(self, around: Environment | None = None) -> None:
         self._around = around
-        self._around_count = around._count if around is not None else 0
-        self._count = 0
+        self._around_count: int = around._count if around is not None else 0
+        self._count: int = 0
         self._names: dict[str, _Entry] = {}
 
     def find(self, name: str) -> Binding | None:
         """The nearest meaning of a name. Raises `KqlError` for one whose `let` is wrong."""
-        here: Environment | None = self
-        count = self._count
-        while here is not None:
+        here, count = self, self._count
+        while True:
             found = here._meaning(name, count)
             if isinstance(found, Broken):
                 raise found.wrong
-            if found is not None:
+            if found is not None or here._around is None:
                 return found
             here, count = here._around, here._around_count
-        return None
 
     def set(self, name: str, binding: Binding) -> None:
         """Give a name a meaning, from now on."""

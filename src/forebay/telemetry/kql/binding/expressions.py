@@ -11,6 +11,7 @@ from forebay.telemetry.kql.binding.environment import Environment, FunctionBindi
 from forebay.telemetry.kql.errors import Code, Diagnostic, KqlError
 from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.kql.syntax import nodes
+from forebay.telemetry.kql.types import KqlType
 
 if TYPE_CHECKING:
     from forebay.telemetry.kql.binding.binder import Binder
@@ -62,7 +63,7 @@ class ExpressionBinder:
             raise error(node, "type", "expected a value, got a table", hint="toscalar(...) makes one of a table")
         return method(self, node)
 
-    def bind_as(self, node: nodes.Expression, kind: bound.KqlType, what: str) -> bound.Expr:
+    def bind_as(self, node: nodes.Expression, kind: KqlType, what: str) -> bound.Expr:
         """The same, of this type; a number may be of a narrower one, and a dynamic value is converted."""
         found = self.bind(node)
         if found.type == kind:
@@ -224,7 +225,7 @@ class ExpressionBinder:
         found = self.environment.find(node.name)
         if isinstance(found, FunctionBinding):
             return self.binder.call_scalar(found, node, self)
-        if isinstance(found, ScalarBinding) and not node.arguments:
+        if isinstance(found, ScalarBinding) and not node.arguments and not registry.find(node.name):  # count() is the aggregate
             self.binder.count(node, found.size)
             return found.expression
         return self.declared(node)
@@ -244,7 +245,7 @@ class ExpressionBinder:
         value = calls.call(node.name, [self.bind(each) for each in arguments], node.start, node.end)
         if to is None:
             return value
-        return calls.convert(value, cast("bound.KqlType", cast("nodes.TypeOf", to).type or "string"))
+        return calls.convert(value, cast("nodes.TypeOf", to).type or "string")
 
     def _all_columns(self, arguments: Sequence[nodes.Expression]) -> Iterable[nodes.Expression]:
         """The arguments, with all columns in the place of a star."""

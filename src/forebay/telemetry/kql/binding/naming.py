@@ -122,7 +122,7 @@ def _name_of_call(function: str, arguments: tuple[nodes.Expression, ...], column
         return FIXED[function]
     if function in NAME_OF_COLUMN and arguments:
         name = constant(arguments[0])
-        return name if name in columns else None
+        return name if name in columns else result_name(arguments[-1], columns, constant)
     if function in FIXED_OF_SEVERAL and len(arguments) > 1:
         return FIXED_OF_SEVERAL[function]
     if arguments and (function in FIRST_ARGUMENT or (function in ONLY_ARGUMENT and len(arguments) == 1)):

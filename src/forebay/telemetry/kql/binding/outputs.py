@@ -18,8 +18,8 @@ _TRIED_LIMIT = 200_000  # columns times wildcards
 class Output(Struct, frozen=True):
     """A column that an expression makes.
 
-    `name` is None where nothing names it. It is declared where the query says it, `name = e`, or names a column; only such names may not come
-    twice.
+    `name` is None where nothing names it. It is declared where the query says it, `name = e`, or names a column; only such names may not
+    come twice.
     """
 
     name: str | None

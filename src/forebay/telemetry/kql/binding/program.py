@@ -13,8 +13,9 @@ from forebay.telemetry.kql.binding import (
     spread,
 )
 from forebay.telemetry.kql.binding.binder import Binder, Explore
-from forebay.telemetry.kql.binding.environment import Broken, Environment, ScalarBinding
+from forebay.telemetry.kql.binding.environment import Broken, Environment, PatternBinding, ScalarBinding
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
+from forebay.telemetry.kql.binding.operators.patterns import restrict
 from forebay.telemetry.kql.errors import DIAGNOSTICS_LIMIT, Diagnostic, KqlError
 from forebay.telemetry.kql.syntax import nodes
 from forebay.telemetry.kql.types import KqlType, Schema
@@ -64,6 +65,10 @@ def _bind(program: nodes.Program, binder: Binder) -> Query:
                     if value is None or value.type != "datetime":
                         raise error(statement, "type", "query_now: expected a datetime", hint="set query_now = datetime(2024-01-31);")
                     fixed_now = value
+            elif isinstance(statement, nodes.DeclarePattern):
+                environment.set(statement.name, PatternBinding(statement, Environment(environment)))
+            elif isinstance(statement, nodes.RestrictAccess):
+                restrict(binder, statement, environment)
             elif isinstance(statement, nodes.UnsupportedStatement):
                 raise error(statement, "unsupported", f"{statement.name} is not supported", construct=statement.name)
             elif isinstance(statement, nodes.QueryStatement):

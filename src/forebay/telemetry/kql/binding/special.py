@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from msgspec import Struct
 
 from forebay.telemetry.kql.binding import bound, calls
 from forebay.telemetry.kql.binding.expressions import SPECIAL, ExpressionBinder, error, first_column
 from forebay.telemetry.kql.syntax import nodes
 
+_VARYING = frozenset({"rand", "new_guid"})
+_WITHOUT_EXPRESSIONS = frozenset({"columns", "rows", "table", "function", "value"})
 _Special = Callable[[ExpressionBinder, nodes.Call], bound.Expr]
 
 
@@ -25,10 +30,32 @@ def _toscalar(self: ExpressionBinder, node: nodes.Call) -> bound.Expr:
     if len(node.arguments) != 1:
         raise error(node, "type", f"toscalar() takes one table or value, got {len(node.arguments)}")
     argument = node.arguments[0]
-    if not self.binder.is_table(argument, self.environment, self.columns):
-        return self.bind(argument)
-    relation = self.binder.relation(argument, self.environment)
+    if self.binder.is_table(argument, self.environment, self.columns):
+        relation = self.binder.relation(argument, self.environment)
+    else:
+        value = self.bind(argument)
+        if not _varies(value):
+            return value
+        relation = self.binder.compute(bound.Rows((), ((),)), [("print_0", value)])
+    if _varies(relation):  # it is one value wherever it is read
+        relation = self.binder.read(self.binder.share("toscalar", relation, is_materialized=True), node)
     return bound.ScalarQuery(first_column(relation, argument).type, relation)
+
+
+def _varies(root: bound.Expr | bound.Relation) -> bool:
+    """Whether it is something else each time that it is computed."""
+    pending: list[Any] = [root]
+    seen: set[int] = set()
+    while pending:
+        each = pending.pop()
+        if isinstance(each, (tuple, list)):
+            pending += each
+        elif isinstance(each, Struct) and id(each) not in seen:
+            seen.add(id(each))
+            if isinstance(each, bound.Sample) or (isinstance(each, bound.Call) and each.function.name in _VARYING):
+                return True
+            pending += [getattr(each, name) for name in each.__struct_fields__ if name not in _WITHOUT_EXPRESSIONS]
+    return False
 
 
 @_special("materialize")

@@ -51,7 +51,7 @@ def _arg(expressions: ExpressionBinder, node: nodes.Call) -> Columns:
         raise error(node, "type", f"{node.name}() takes an expression and what to pick of its row, got nothing")
     first = node.arguments[0]
     if isinstance(first, nodes.Named):
-        first, names = first.expression, (first.names[0], *names[1:])
+        names, first = (first.names[0], *names[1:]), first.expression
     by = expressions.bind_aggregated(first)
     others = nodes.Call(node.start, node.end, node.name, node.arguments[1:])
     taken = {first.name} if isinstance(first, nodes.Name) else set()
@@ -83,10 +83,14 @@ def _percentiles(expressions: ExpressionBinder, node: nodes.Call) -> Columns:
         raise error(node, "type", f"{node.name}() takes an expression and percentages, got {len(node.arguments)} arguments")
     single = nodes.Call(node.start, node.end, "percentile" if measured_count == 1 else "percentilew", ())
     measured = [expressions.bind_aggregated(each) for each in node.arguments[:measured_count]]
-    return [
-        (name, expressions.aggregate_of(single, [*measured, expressions.bind_aggregated(each)]))
-        for name, each in zip(names, node.arguments[measured_count:], strict=True)
-    ]
+    columns: Columns = []
+    for name, each in zip(names, node.arguments[measured_count:], strict=True):
+        percentage = expressions.bind_aggregated(each)
+        if percentage.type == "dynamic":
+            array = "percentiles_array" if measured_count == 1 else "percentilesw_array"
+            raise error(each, "type", f"{node.name}() takes numbers as percentages, got dynamic", hint=f"{array}() takes an array of them")
+        columns.append((name, expressions.aggregate_of(single, [*measured, percentage])))
+    return columns
 
 
 @_spreads("array_sort_asc", "array_sort_desc")

@@ -29,6 +29,7 @@ OPERATORS = {
     "partition": "partition by column (operators)",
     "project": "project column, name = value, ...",
     "project-away": "project-away column, pattern*, ...",
+    "project-by-names": "project-by-names 'column', ...",
     "project-keep": "project-keep column, pattern*, ...",
     "project-rename": "project-rename new = old, ...",
     "project-reorder": "project-reorder column, ...",
@@ -115,6 +116,7 @@ SPECIAL = {
     "bag_pack_columns": "bag_pack_columns(column: any...) -> dynamic",
     "bin_auto": "bin_auto(value: any) -> any",
     "column_ifexists": "column_ifexists(name: string, default: any) -> any",
+    "column_names_of": "column_names_of(table)",
     "datetime": "datetime(2024-01-31)",
     "dynamic": "dynamic({...})",
     "materialize": "materialize(table)",
@@ -129,6 +131,7 @@ SPECIAL_AGGREGATES = {
     "percentilesw": "percentilesw(value: number, weight: number, percentage: number, ...)",
 }
 PLUGINS = {
+    "active_users_count": "active_users_count(id, time, start, end, lookback, period, periods, window, dimension, ...)",
     "activity_counts_metrics": "activity_counts_metrics(id, time, start, end, window, dimension, ...)",
     "activity_metrics": "activity_metrics(id, time, start, end, window, dimension, ...)",
     "bag_unpack": "bag_unpack(column, prefix)",
@@ -138,6 +141,7 @@ PLUGINS = {
     "narrow": "narrow()",
     "pivot": "pivot(column, aggregate, column, ...)",
     "rolling_percentile": "rolling_percentile(value, percentage, index, bin_size, bins_per_window, dimension, ...)",
+    "rows_near": "rows_near(condition, rows, rows_after)",
     "schema_merge": "schema_merge(preserve_order)",
     "sliding_window_counts": "sliding_window_counts(id, time, start, end, lookback, bin, dimension, ...)",
 }

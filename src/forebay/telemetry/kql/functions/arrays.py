@@ -200,6 +200,7 @@ _SETS = "(first: dynamic, second: dynamic, others: dynamic...) -> dynamic"
 scalar(f"set_union{_SETS}", None, "The distinct elements of all arrays.", python=python.set_union)
 scalar(f"set_intersect{_SETS}", None, "The distinct elements that are in all arrays.", python=python.set_intersect)
 scalar(f"set_difference{_SETS}", None, "The distinct elements of the first array alone.", python=python.set_difference)
+scalar("set_equals(set1: dynamic, set2: dynamic) -> bool", None, "Whether both have the same elements.", python=python.set_equals)
 scalar("jaccard_index(set1: dynamic, set2: dynamic) -> real", None, "The share of elements that both have.", python=python.jaccard_index)
 
 

@@ -121,6 +121,13 @@ def set_difference(first: Any, second: Any, others: list[Any]) -> list[Any] | No
     return [element for identity, element in _distinct(first).items() if not any(identity in other for other in known)]
 
 
+def set_equals(set1: Any, set2: Any) -> bool | None:
+    """Whether both have the same elements, in any order and any number of times."""
+    if not isinstance(set1, list) or not isinstance(set2, list):
+        return None
+    return _distinct(set1).keys() == _distinct(set2).keys()
+
+
 def jaccard_index(set1: Any, set2: Any) -> float | None:
     """How many elements both have, of those that at least one has."""
     if not isinstance(set1, list) or not isinstance(set2, list):

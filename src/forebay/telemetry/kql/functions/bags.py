@@ -13,6 +13,7 @@ from forebay.telemetry.kql.functions.access import step_of
 from forebay.telemetry.kql.functions.argument import Argument
 from forebay.telemetry.kql.functions.json_values import in_json, json_of
 from forebay.telemetry.kql.functions.registry import scalar
+from forebay.telemetry.kql.functions.text_values import text_or_null
 from forebay.telemetry.kql.types import KqlType
 
 
@@ -35,7 +36,7 @@ def _key(key: Argument) -> str:
 def _bag_pack(*arguments: Argument) -> str:
     pairs = _pairs(arguments)
     packed = f"json_object({', '.join(f'{_key(key)}, {in_json(value)}' for key, value in pairs)})"
-    constants = [key.value for key, _ in pairs if key.is_constant]
+    constants = [key.value for key, _ in pairs if key.is_constant and key.type == "string"]
     are_distinct = len(pairs) <= 1 or (len(constants) == len(pairs) and len(set(constants)) == len(pairs))
     return packed if are_distinct else f"{_once.python_name}({packed})::JSON"
 
@@ -113,5 +114,10 @@ scalar(
 scalar("treepath(object: dynamic) -> dynamic", None, "The paths of all values within.", python=python.treepath)
 scalar("dynamic_to_json(value: dynamic) -> string", None, "The JSON, with the keys of bags in order.", python=python.dynamic_to_json)
 scalar("dynamic_to_json(value: string) -> string", "{value}", "A text as it is.", nulls="never")
+scalar(
+    "dynamic_to_json(value: bool|int|long|real|decimal|datetime|timespan|guid) -> string",
+    text_or_null,
+    "A value as tostring() writes it.",
+)
 
 scalar("to_dynamic(value: any) -> dynamic", json_of, "A value of any type as a dynamic one.", nulls="propagate")

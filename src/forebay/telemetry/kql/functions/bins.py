@@ -1,6 +1,6 @@
 """`bin` (also `floor`) and `bin_at`: the greatest multiple of a size that is not greater, from zero, year 1 or a given point on.
 
-A size of zero gives null, or NaN for reals. Week bins of datetimes therefore begin on Mondays, for 0001-01-01 was one.
+A negative size gives null, and so does zero, or NaN for reals. Week bins of datetimes therefore begin on Mondays, for 0001-01-01 was one.
 Source: https://learn.microsoft.com/kusto/query/bin-function and bin-at-function
 """
 
@@ -26,8 +26,14 @@ def _integer(value: Argument, size: Argument) -> str:
         number = value.once
         count = f"(CASE WHEN {number} < 0 THEN ~((~{number}) // {size}) ELSE {number} // {size} END)"
         return f"{count}::BIGINT * {size}" if value.type == "int" else f"TRY({count} * {size})"
-    rest, step = f"({remainder(value, size)})", size.once
-    return f"TRY({as_long(value)} - CASE WHEN {step} < 0 AND {rest} > 0 THEN {rest} + {step} ELSE {rest} END)"
+    if size.is_constant:
+        return "NULL::BIGINT"
+    return f"CASE WHEN {size.once} > 0 THEN TRY({as_long(value)} - ({remainder(value, size)})) END"
+
+
+def _real(value: Argument, size: Argument) -> str:
+    found = f"floor({value} / {size.once}) * {size.once}"
+    return found if size.is_constant and size.value is not None and size.value > 0 else f"CASE WHEN {size.once} >= 0 THEN {found} END"
 
 
 def _datetime(value: Argument, size: Argument) -> str:
@@ -64,9 +70,7 @@ def _rest(distance: str, size: Argument) -> str:
 
 _SUMMARY = "The greatest multiple of the size that is not greater."
 scalar("bin(value: integer, size: integer) -> long", _integer, _SUMMARY, aliases=("floor",))
-scalar(
-    "bin(value: real, size: real) -> real", "floor({value} / {size.once}) * {size.once}", _SUMMARY, aliases=("floor",), nulls="propagate"
-)
+scalar("bin(value: real, size: real) -> real", _real, _SUMMARY, aliases=("floor",))
 scalar("bin(value: timespan, size: timespan) -> timespan", _integer, _SUMMARY, aliases=("floor",))
 scalar("bin(value: datetime, size: timespan) -> datetime", _datetime, _SUMMARY, aliases=("floor",))
 

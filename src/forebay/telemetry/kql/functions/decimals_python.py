@@ -35,8 +35,10 @@ def _fitting(compute: Callable[[Context, Decimal, Decimal], Decimal]) -> Callabl
 
 
 def _floored(context: Context, value: Decimal, size: Decimal) -> Decimal:
-    from decimal import ROUND_FLOOR
+    from decimal import ROUND_FLOOR, InvalidOperation
 
+    if size < 0:
+        raise InvalidOperation
     return context.multiply(context.divide(value, size).to_integral_value(ROUND_FLOOR), size)
 
 

@@ -26,9 +26,15 @@ scalar(
 _ONE_STORE = "there is one database here, and no cluster"
 _NO_PRINCIPAL = "a query does not know who asks it"
 _NO_EXTENTS = "data is not kept in extents here"
+_NO_GRAPHS = "graphs are not supported; join a table of edges with itself"
+_NO_OTHER_STORES = "a query reads the tables that it sees: name the table alone"
+_NOT_DOCUMENTED = "Kusto does not say what it answers"
 _NO_CURSORS = "there are no database cursors here; filter by timestamp"
 REFUSED.update(
     {
+        **dict.fromkeys("all map inner_nodes node_id node_degree_in node_degree_out labels graph".split(), _NO_GRAPHS),
+        **dict.fromkeys("cluster database external_table materialized_view entity_group stored_query_result".split(), _NO_OTHER_STORES),
+        **dict.fromkeys("hash_crc32 hash_djb2 hash_many_crc32 hll_normalize lz4_compress_dynamic_array".split(), _NOT_DOCUMENTED),
         "current_cluster_endpoint": _ONE_STORE,
         "current_database": _ONE_STORE,
         "current_node_id": _ONE_STORE,

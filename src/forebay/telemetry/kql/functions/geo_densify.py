@@ -6,6 +6,7 @@ https://github.com/google/s2geometry/blob/master/src/s2/s2edge_tessellator.cc
 
 from __future__ import annotations
 
+from itertools import pairwise
 from math import sin
 from typing import Any
 
@@ -13,7 +14,6 @@ from forebay.telemetry.kql.functions.geo_shapes import Polygon, geojson, lines_o
 from forebay.telemetry.kql.functions.geo_sphere import EARTH_RADIUS_METERS, Point, degrees_of, dot, interpolate, minus, point_at
 
 _LEAST, _MOST = 0.1, 10_000.0  # meters
-_DEFAULT = 10.0
 _PROBE = 0.31215691082248312
 _SCALE = 0.83829992569888509
 _MOST_POINTS = 1_048_576
@@ -22,13 +22,18 @@ Place = tuple[float, float]
 
 
 def line_densify(line: Any, tolerance: float | None) -> dict[str, Any] | None:
-    """A line, or several, with points added until its edges are within `tolerance` meters (0.1 to 10000) of straight lines on a map."""
+    """A line, or several, with points added until its edges are within `tolerance` meters (0.1 to 10000) of straight lines on a map.
+
+    None for more than 1048576 points.
+    """
     if lines_of(line) is None or tolerance is None or not _LEAST <= tolerance <= _MOST:
         return None
-    places = line["coordinates"]
-    if line["type"] == "LineString":
-        return geojson("LineString", _in_degrees(_densified(places, tolerance)))
-    return geojson("MultiLineString", [_in_degrees(_densified(each, tolerance)) for each in places])
+    is_one = line["type"] == "LineString"
+    try:
+        made = [_in_degrees(_densified(places, tolerance)) for places in ([line["coordinates"]] if is_one else line["coordinates"])]
+    except OverflowError:
+        return None
+    return geojson("LineString", made[0]) if is_one else geojson("MultiLineString", made)
 
 
 def polygon_densify(polygon: Any, tolerance: float | None) -> dict[str, Any] | None:
@@ -36,10 +41,13 @@ def polygon_densify(polygon: Any, tolerance: float | None) -> dict[str, Any] | N
     polygons = polygons_of(polygon)
     if polygons is None or tolerance is None or not _LEAST <= tolerance <= _MOST:
         return None
-    if polygon["type"] == "Polygon":
-        return geojson("Polygon", _rings(polygons[0], polygon["coordinates"], tolerance))
-    made = [_rings(each, rings, tolerance) for each, rings in zip(polygons, polygon["coordinates"], strict=True)]
-    return geojson("MultiPolygon", made)
+    is_one = polygon["type"] == "Polygon"
+    coordinates = [polygon["coordinates"]] if is_one else polygon["coordinates"]
+    try:
+        made = [_rings(each, rings, tolerance) for each, rings in zip(polygons, coordinates, strict=True)]
+    except OverflowError:
+        return None
+    return geojson("Polygon", made[0]) if is_one else geojson("MultiPolygon", made)
 
 
 def _rings(polygon: Polygon, rings: list[Any], tolerance: float) -> list[list[list[float]]]:
@@ -59,13 +67,15 @@ def _in_degrees(points: list[Point]) -> list[list[float]]:
 def _densified(places: list[list[float]], tolerance: float) -> list[Point]:
     most = (2 * sin(_SCALE * tolerance / EARTH_RADIUS_METERS / 2)) ** 2
     points = [point_at(places[0][0], places[0][1])]
-    for before, after in zip(places, places[1:], strict=False):
+    for before, after in pairwise(places):
         open_edges = [((before[0], before[1]), (after[0], after[1]))]
-        while open_edges and len(points) < _MOST_POINTS:
+        while open_edges:
             a, b = open_edges.pop()
             start, end = point_at(*a), point_at(*b)
             if _squared_error(a, start, b, end) <= most:
                 points.append(end)
+                if len(points) > _MOST_POINTS:
+                    raise OverflowError
             else:
                 middle = _between(a, b, 0.5)
                 open_edges += [(middle, b), (a, middle)]

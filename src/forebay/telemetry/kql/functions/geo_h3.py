@@ -16,7 +16,7 @@ _FARTHEST = 142
 
 def point_to_h3cell(longitude: float | None, latitude: float | None, resolution: int | None) -> str:
     """The cell of a resolution (0 to 15) that a place is in; '' where there is none."""
-    import h3
+    import h3  # type: ignore[import-untyped]
 
     if resolution is None or not 0 <= resolution <= _FINEST or not is_valid(longitude, latitude):
         return ""
@@ -96,7 +96,9 @@ def h3cell_rings(cell: str | None, distance: int | None) -> list[list[str]] | No
         return None
     disk = list(h3.grid_disk(cell, distance))
     if not any(h3.is_pentagon(each) for each in disk):  # they come ring by ring
-        return [disk[3 * radius * (radius - 1) + 1 : 3 * radius * (radius + 1) + 1] if radius else disk[:1] for radius in range(distance + 1)]
+        return [
+            disk[3 * radius * (radius - 1) + 1 : 3 * radius * (radius + 1) + 1] if radius else disk[:1] for radius in range(distance + 1)
+        ]
     rings: list[list[str]] = []
     known: set[str] = set()
     for radius in range(distance + 1):

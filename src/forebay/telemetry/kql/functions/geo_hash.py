@@ -38,7 +38,7 @@ def point_to_geohash(longitude: float | None, latitude: float | None, accuracy: 
 
 def geohash_to_central_point(geohash: str | None) -> dict[str, Any] | None:
     """The middle of a geohash as GeoJSON; None for what is none."""
-    found = _rectangle(geohash or "")
+    found = rectangle(geohash or "")
     if found is None:
         return None
     west, south, east, north = found
@@ -47,14 +47,15 @@ def geohash_to_central_point(geohash: str | None) -> dict[str, Any] | None:
 
 def geohash_to_polygon(geohash: str | None) -> dict[str, Any] | None:
     """The rectangle of a geohash as GeoJSON; None for what is none."""
-    found = _rectangle(geohash or "")
+    found = rectangle(geohash or "")
     if found is None:
         return None
     west, south, east, north = found
     return {"type": "Polygon", "coordinates": [[[west, south], [east, south], [east, north], [west, north], [west, south]]]}
 
 
-def _rectangle(geohash: str) -> Rectangle | None:
+def rectangle(geohash: str) -> Rectangle | None:
+    """Where a geohash ends in each direction; None for what is none."""
     if not 1 <= len(geohash) <= _LONGEST or not set(geohash) <= _VALUES.keys():
         return None
     low, high = [-180.0, -90.0], [180.0, 90.0]

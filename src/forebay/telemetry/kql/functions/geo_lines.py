@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from forebay.telemetry.kql.functions.geo_shapes import Edge, edges_of, geojson, geojson_point, lines_of, near_pairs
+from forebay.telemetry.kql.functions.geo_shapes import Edge, edges_of, geojson_point, lines_of, near_pairs
 from forebay.telemetry.kql.functions.geo_sphere import (
     EARTH_RADIUS_METERS,
     Point,
@@ -65,14 +65,13 @@ def line_locate_point(line: Any, longitude: float | None, latitude: float | None
         return None
     assert longitude is not None and latitude is not None, "is_valid() has seen to it"
     point = point_at(longitude, latitude)
-    passed = total = 0.0
-    best: tuple[float, float] | None = None
+    total = 0.0
+    closest, passed = float("inf"), 0.0
     for a, b in edges_of(lines[0]):
         distance, foot = closest_on_edge(point, a, b)
-        if best is None or distance < best[0]:
-            best = distance, total + angle(a, foot)
+        if distance < closest:
+            closest, passed = distance, total + angle(a, foot)
         total += angle(a, b)
-    passed = best[1] if best else 0.0
     return min(1.0, passed / total)
 
 

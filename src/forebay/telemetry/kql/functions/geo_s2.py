@@ -14,6 +14,7 @@ from forebay.telemetry.kql.functions.geo_sphere import Point, degrees_of, is_val
 _DEEPEST = 30
 _SIZE = 1 << _DEEPEST  # leaf cells along an edge of a face
 _FACES = 6
+_BEYOND = 1 + 2**-52  # just outside of a face that ends at 1
 _LONGEST_TOKEN = 16
 
 # of each orientation (1: axes swapped, 2: axes reversed): the place (2 * i + j) of each part of the curve, and how its orientation changes
@@ -28,36 +29,79 @@ def point_to_s2cell(longitude: float | None, latitude: float | None, level: int 
         return ""
     assert longitude is not None and latitude is not None, "is_valid() has seen to it"
     face, u, v = _face_of(point_at(longitude, latitude))
-    return _token(_cell(face, _along(u), _along(v), level))
+    return token(_cell(face, _along(u), _along(v), level))
 
 
-def s2cell_to_central_point(token: str | None) -> dict[str, Any] | None:
+def s2cell_to_central_point(s2cell: str | None) -> dict[str, Any] | None:
     """The middle of a cell as GeoJSON; None for what is no token."""
-    cell = _parse(token or "")
+    cell = parse(s2cell or "")
     if cell is None:
         return None
     face, i, j, size = _square(cell)
     return {"type": "Point", "coordinates": degrees_of(_at(face, 2 * i + size, 2 * j + size))}
 
 
-def s2cell_to_polygon(token: str | None) -> dict[str, Any] | None:
+def s2cell_to_polygon(s2cell: str | None) -> dict[str, Any] | None:
     """The four vertices of a cell as GeoJSON, counterclockwise; None for what is no token."""
-    cell = _parse(token or "")
+    cell = parse(s2cell or "")
     if cell is None:
         return None
+    ring = [degrees_of(corner) for corner in corners(cell)]
+    return {"type": "Polygon", "coordinates": [[*ring, ring[0]]]}
+
+
+def face_cells() -> list[int]:
+    """The six cells of level 0."""
+    return [(2 * face + 1) << (2 * _DEEPEST) for face in range(_FACES)]
+
+
+def children(cell: int) -> list[int]:
+    """The four cells of the next level in a cell, along the curve."""
+    last = cell & -cell
+    return [cell - last + (2 * place + 1) * (last >> 2) for place in range(4)]
+
+
+def descendants(cell: int, levels: int) -> range:
+    """The cells of so many levels more in a cell, along the curve."""
+    last = cell & -cell
+    step = last >> (2 * levels)
+    return range(cell - last + step, cell + last, 2 * step)
+
+
+def corners(cell: int) -> list[Point]:
+    """The vertices of a cell, counterclockwise."""
     face, i, j, size = _square(cell)
-    ring = [
-        degrees_of(unit(_at(face, 2 * (i + right * size), 2 * (j + up * size)))) for right, up in ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))
-    ]
-    return {"type": "Polygon", "coordinates": [ring]}
+    return [unit(_at(face, 2 * (i + right * size), 2 * (j + up * size))) for right, up in ((0, 0), (1, 0), (1, 1), (0, 1))]
+
+
+def cells_around(cell: int) -> list[int]:
+    """Eight cells of the same level that share a side or a corner with a cell; at a corner of the cube, one of them comes twice."""
+    face, i, j, size = _square(cell)
+    level = _DEEPEST - size.bit_length() + 1
+    steps = ((-1, -1), (1, -1), (0, -1), (0, 1), (-1, 0), (1, 0), (-1, 1), (1, 1))
+    return [_cell(*_wrapped(face, i + right * size, j + up * size), level) for right, up in steps]
+
+
+def _wrapped(face: int, i: int, j: int) -> tuple[int, int, int]:
+    """The face and place of a leaf cell that may be beyond the edge of its face."""
+    if 0 <= i < _SIZE and 0 <= j < _SIZE:
+        return face, i, j
+    u, v = (max(-_BEYOND, min(_BEYOND, (2 * each + 1 - _SIZE) / _SIZE)) for each in (i, j))
+    face, u, v = _face_of(_direction(face, u, v))
+    return face, *(max(0, min(_SIZE - 1, int(_SIZE * 0.5 * (each + 1)))) for each in (u, v))  # type: ignore[return-value]
+
+
+def token(cell: int) -> str:
+    """The text of a cell's id."""
+    return f"{cell:016x}".rstrip("0")
 
 
 def _face_of(point: Point) -> tuple[int, float, float]:
     x, y, z = point
     axis = max(range(3), key=lambda each: (abs(point[each]), each))
     face = axis if point[axis] >= 0 else axis + 3
-    u, v = ((y / x, z / x), (-x / y, z / y), (-x / z, -y / z), (z / x, y / x), (z / y, -x / y), (-y / z, -x / z))[face]
-    return face, u, v
+    right, up = ((y, z), (-x, z), (-x, -y), (z, y), (z, -x), (-y, -x))[face]
+    return face, right / point[axis], up / point[axis]
 
 
 def _direction(face: int, u: float, v: float) -> Point:
@@ -103,13 +147,10 @@ def _square(cell: int) -> tuple[int, int, int, int]:
     return face, i << unused, j << unused, 1 << unused
 
 
-def _token(cell: int) -> str:
-    return f"{cell:016x}".rstrip("0")
-
-
-def _parse(token: str) -> int | None:
-    if not 1 <= len(token) <= _LONGEST_TOKEN or not set(token) <= set("0123456789abcdefABCDEF"):
+def parse(text: str) -> int | None:
+    """The id of a cell; None for what is no token."""
+    if not 1 <= len(text) <= _LONGEST_TOKEN or not set(text) <= set("0123456789abcdefABCDEF"):
         return None
-    cell = int(token.ljust(_LONGEST_TOKEN, "0"), 16)
+    cell = int(text.ljust(_LONGEST_TOKEN, "0"), 16)
     is_cell = cell >> 61 < _FACES and bool((cell & -cell) & 0x1555555555555555)
     return cell if is_cell else None

@@ -81,40 +81,49 @@ def _remembered(shape: Any, read: Callable[[bytes], T | None]) -> T | None:
 
 
 def geojson(kind: str, coordinates: Any) -> dict[str, Any]:
+    """A shape as GeoJSON."""
     return {"type": kind, "coordinates": coordinates}
 
 
 def geojson_point(point: Point) -> dict[str, Any]:
+    """A point as GeoJSON, in degrees."""
     return geojson("Point", degrees_of(point))
 
 
 def edges_of(points: list[Point], *, is_closed: bool = False) -> Iterator[Edge]:
+    """Each point of a line, or of a ring, with the next one."""
     yield from zip(points, points[1:] + points[:1] if is_closed else points[1:], strict=False)
 
 
 def near_pairs(edges: Iterable[tuple[Edge, int]]) -> Iterator[tuple[tuple[Edge, int], tuple[Edge, int]]]:
     """Pairs of (an edge, what it belongs to) whose boxes overlap. Raises `OverflowError` when that becomes too much."""
-    boxes = []
+    boxes: list[tuple[list[float], list[float], tuple[Edge, int]]] = []
     for owned in edges:
         a, b = owned[0]
         step = minus(b, a)
         bulge = dot(step, step) / 4 + _NEARLY_NONE  # of the arc over its chord, at most
-        low = tuple(min(a[axis], b[axis]) - bulge for axis in range(3))
-        high = tuple(max(a[axis], b[axis]) + bulge for axis in range(3))
-        boxes.append((low[2], high[2], low, high, owned))
-    boxes.sort(key=lambda box: box[0])
-    active: list[Any] = []
+        low = [min(pair) - bulge for pair in zip(a, b, strict=True)]
+        boxes.append((low, [max(pair) + bulge for pair in zip(a, b, strict=True)], owned))
+    # a line sweeps along the axis on which boxes are shortest, past those that are active
+    axis = min(range(3), key=lambda each: sum(high[each] - low[each] for low, high, _ in boxes))
+    second, third = {0, 1, 2} - {axis}
+    boxes.sort(key=lambda box: box[0][axis])
+    active: list[tuple[list[float], list[float], tuple[Edge, int]]] = []
     count = 0
     for box in boxes:
-        active = [each for each in active if each[1] >= box[0]]
+        low, high, owned = box
+        active = [each for each in active if each[1][axis] >= low[axis]]
         count += len(active)
         if count > _MOST_PAIRS:
             raise OverflowError
-        low, high = box[2], box[3]
-        for each in active:
-            other_low, other_high = each[2], each[3]
-            if other_low[0] <= high[0] and low[0] <= other_high[0] and other_low[1] <= high[1] and low[1] <= other_high[1]:
-                yield each[4], box[4]
+        for other_low, other_high, other in active:
+            if (
+                other_low[second] <= high[second]
+                and low[second] <= other_high[second]
+                and other_low[third] <= high[third]
+                and low[third] <= other_high[third]
+            ):
+                yield other, owned
         active.append(box)
 
 
@@ -144,14 +153,14 @@ def _points(places: Any, least: int) -> list[Point] | None:
     return points
 
 
-@lru_cache(64)
+@lru_cache(16)
 def _lines(text: bytes) -> list[list[Point]] | None:
     found = [_points(each, 2) for each in _members(text, "LineString", "MultiLineString") or ()]
     lines = [each for each in found if each is not None]
     return lines if lines and len(lines) == len(found) else None
 
 
-@lru_cache(64)
+@lru_cache(16)
 def _polygons(text: bytes) -> list[Polygon] | None:
     polygons = []
     for member in _members(text, "Polygon", "MultiPolygon") or ():
@@ -183,9 +192,10 @@ def _polygon(coordinates: Any) -> Polygon | None:
 
 
 def _ring(points: list[Point]) -> Ring:
+    """The ring of these points, which are put in order."""
     area = sum(triangle_area(points[0], a, b) for a, b in edges_of(points)) % (4 * pi)
     if area > 2 * pi:
-        points = points[::-1]
+        points.reverse()
     center = (0.0, 0.0, 0.0)
     for point in points:
         center = plus(center, point)
@@ -200,5 +210,3 @@ def _is_within(ring: Ring, other: Ring) -> bool:
     vertices = set(other.points)
     own = [point for point in ring.points if point not in vertices]
     return other.has(own[0] if own else unit(plus(ring.points[0], ring.points[1])))
-
-

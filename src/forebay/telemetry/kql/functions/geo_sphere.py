@@ -1,8 +1,8 @@
 """Points, edges and orientations on a sphere: what lines, polygons and cells are made of.
 
-A point is a unit vector (x, y, z). Whether an edge crosses another, and what side of an edge a point is on, is decided exactly: no three points
-are taken to be on one great circle, so that a point on the border of polygons that cover the Earth is in just one of them. The rules (a
-reference direction at each point, a symbolic perturbation of points on one great circle) are those of the S2 library, which Kusto uses.
+A point is a unit vector (x, y, z). Whether an edge crosses another, and what side of an edge a point is on, is decided exactly: no three
+points are taken to be on one great circle, so that a point on the border of polygons that cover the Earth is in just one of them. The rules
+(a reference direction at each point, a symbolic perturbation of points on one great circle) are those of the S2 library, which Kusto uses.
 Source: https://s2geometry.io/devguide/s2predicates_and_s2edge_crossings, and Edelsbrunner and Muecke, "Simulation of Simplicity" (1990)
 """
 
@@ -47,22 +47,27 @@ def degrees_of(point: Point) -> list[float]:
 
 
 def dot(a: Point, b: Point) -> float:
+    """The scalar product."""
     return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
 
 
 def cross(a: Point, b: Point) -> Point:
+    """The vector product."""
     return (a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0])
 
 
 def minus(a: Point, b: Point) -> Point:
+    """The difference."""
     return (a[0] - b[0], a[1] - b[1], a[2] - b[2])
 
 
 def plus(a: Point, b: Point) -> Point:
+    """The sum."""
     return (a[0] + b[0], a[1] + b[1], a[2] + b[2])
 
 
 def times(a: Point, factor: float) -> Point:
+    """The vector, longer."""
     return (a[0] * factor, a[1] * factor, a[2] * factor)
 
 
@@ -219,4 +224,3 @@ def origin_is_inside(ring: list[Point]) -> bool:
 def is_inside(point: Point, ring: list[Point], *, with_origin: bool) -> bool:
     """Whether a point is on the left of a ring."""
     return with_origin != _is_odd_from_origin(point, ring)
-

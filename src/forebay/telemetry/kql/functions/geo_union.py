@@ -1,7 +1,7 @@
 """The border of several polygons together: of each only what is outside of all others.
 
-Edges are cut where they cross, and at vertices of other polygons that are on them; of what several have in common, one is kept where they are on
-the same side of it, none where they are on different sides.
+Edges are cut where they cross, and at vertices of other polygons that are on them; of what several have in common, one is kept where they
+are on the same side of it, none where they are on different sides.
 """
 
 from __future__ import annotations

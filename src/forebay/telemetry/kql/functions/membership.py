@@ -1,4 +1,4 @@
-"""`in`, `between` and their opposites.
+"""`in`, `between` and their opposites; `around`.
 
 What is null is in no list; a null in a list is passed over. The list may be one dynamic array, whose elements are then the values.
 Source: https://learn.microsoft.com/kusto/query/in-operator and between-operator
@@ -11,11 +11,12 @@ from typing import Any
 
 from forebay.telemetry.kql.functions.argument import Argument
 from forebay.telemetry.kql.functions.arithmetic import later
-from forebay.telemetry.kql.functions.registry import operator
+from forebay.telemetry.kql.functions.interval import interval
+from forebay.telemetry.kql.functions.registry import operator, scalar
 from forebay.telemetry.kql.sql.literals import json_text, literal
 from forebay.telemetry.kql.syntax.literals import LiteralError, typed_value
 from forebay.telemetry.kql.syntax.nodes import DynamicValue
-from forebay.telemetry.kql.types import KqlType
+from forebay.telemetry.kql.types import TICKS_PER_MICROSECOND, KqlType
 
 _Sql = Callable[..., str]
 
@@ -150,6 +151,7 @@ for _prefix, _summary in (("", "Whether the value is in the list."), ("!", "Whet
             condition=_make(is_negated=_is_negated, is_condition=True),
         )
 
+
 def _between(between: str) -> _Sql:
     """DuckDB has NaN above all numbers, where nothing lies below it in Kusto."""
 
@@ -174,3 +176,26 @@ for _name, _sql in (("between", "BETWEEN"), ("!between", "NOT BETWEEN")):
         _within(_sql),
         "Whether a time lies in a range that begins at `low` and is so long, both ends included.",
     )
+
+
+def _around_real(value: Argument, center: Argument, delta: Argument) -> str:
+    low, high = f"{center.once} - {delta.once}", f"{center.once} + {delta.once}"
+    return f"{value.once} >= {low} AND {value.once} <= {high} AND NOT isnan({value.once})"
+
+
+def _around_time(value: Argument, center: Argument, delta: Argument) -> str:
+    """With a constant such that filters prune; a part of a microsecond changes nothing, for no time has one."""
+    if delta.is_constant and delta.value is not None and delta.value >= 0:
+        apart = interval(delta.value // TICKS_PER_MICROSECOND * TICKS_PER_MICROSECOND)
+        return f"{value} BETWEEN {center.once} - {apart} AND {center.once} + {apart}"
+    return f"abs(epoch_us({value}) - epoch_us({center})) * {TICKS_PER_MICROSECOND} <= {delta}"
+
+
+for _types, _around in (
+    ("integer, center: integer, delta: integer", "abs({value}::HUGEINT - {center}) <= {delta}"),
+    ("real, center: real, delta: real", _around_real),
+    ("decimal, center: decimal, delta: decimal", "TRY(abs({value} - {center})) <= {delta}"),
+    ("timespan, center: timespan, delta: timespan", "abs({value}::HUGEINT - {center}) <= {delta}"),
+    ("datetime, center: datetime, delta: timespan", _around_time),
+):
+    scalar(f"around(value: {_types}) -> bool", _around, "Whether a value is no further from another one than `delta`.")

@@ -97,6 +97,11 @@ def is_internal(name: str) -> bool:
     return name in _INTERNAL or name.startswith("_")
 
 
+def python_names() -> tuple[str, ...]:
+    """The names in SQL of all functions in Python."""
+    return tuple(_PYTHON)
+
+
 def names() -> dict[str, list[Function]]:
     """Every name with the ways to call it."""
     return dict(_FUNCTIONS)

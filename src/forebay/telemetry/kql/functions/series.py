@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from forebay.telemetry.kql.functions import series_fits, series_periods, series_python
+from forebay.telemetry.kql.functions.argument import Argument
 from forebay.telemetry.kql.functions.registry import REFUSED, SPREAD, scalar
 from forebay.telemetry.kql.types import DUCKDB_TYPES, KqlType
 
@@ -206,10 +207,24 @@ scalar(
     python=series_periods.series_decompose_forecast,
     approximate=_FOUND,
 )
-scalar(
+_outliers = scalar(
     'series_outliers(series: dynamic, const method: string = "ctukey", ignored: real?) -> dynamic',
     None,
     "How far elements are out of the range of most.",
     python=series_periods.series_outliers,
+)
+
+
+def _outliers_of_range(series: Argument, method: Argument, ignored: Argument, least: Argument, greatest: Argument) -> str:
+    """How Kusto scales the scores of another range is not published; "tukey" has a range of its own."""
+    if method.value == "ctukey" and (least.value, greatest.value) != (10, 90):
+        raise ValueError("of the ranges of percentiles, series_outliers() supports 10 to 90 alone")
+    return f"{_outliers.python_name}({series}::VARCHAR, {method}, {ignored}::DOUBLE)::JSON"
+
+
+scalar(
+    "series_outliers(series: dynamic, const method: string, ignored: real, const least: real, const greatest: real = 90) -> dynamic",
+    _outliers_of_range,
+    "The same, of this range of percentiles.",
 )
 REFUSED["series_shapes_fl"] = "functions of the library ..._fl() are stored functions of a database: define it with let"

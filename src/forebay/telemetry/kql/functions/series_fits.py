@@ -102,8 +102,15 @@ def series_fit_2lines(series: Any) -> list[Any]:
 
 
 def series_fit_2lines_dynamic(series: Any) -> dict[str, Any]:
-    """The same as a bag."""
-    return dict(zip(TWO_LINES, series_fit_2lines(series), strict=True))
+    """The same as a bag, with a bag of each side: `right.slope`."""
+    bag: dict[str, Any] = {}
+    for name, value in zip(TWO_LINES, series_fit_2lines(series), strict=True):
+        side, _, of_side = name.partition("_")
+        if side in ("right", "left"):
+            bag.setdefault(side, {})[of_side] = value
+        else:
+            bag[name] = value
+    return bag
 
 
 def series_fit_poly(y: Any, x: Any, degree: int | None) -> list[Any]:

@@ -259,8 +259,11 @@ STATISTICS = ("min", "min_idx", "max", "max_idx", "avg", "stdev", "variance")
 
 
 def series_stats_dynamic(series: Any, ignores_others: bool | None) -> dict[str, Any]:
-    """The same as a bag."""
-    return dict(zip(STATISTICS, series_stats(series, ignores_others), strict=True))
+    """The same as a bag, and the sum and the number of elements."""
+    found = series_stats(series, ignores_others)
+    values = [each for each in numbers(series) or [] if each is not None and math.isfinite(each)]
+    more = {"sum": None if found[0] is None else total(map(float, values)), "len": len(series) if isinstance(series, list) else None}
+    return {**dict(zip(STATISTICS, found, strict=True)), **more}
 
 
 # filters

@@ -19,6 +19,7 @@ from forebay.telemetry.kql.sql.literals import quoted_text
 
 _Search = Callable[[str, Argument], str]  # of the SQL of a text, and what is searched for
 
+_MOST_PREFILTERS = 4  # terms that are looked for one by one before they are by a regular expression of all
 _LONGEST_PATTERN = 10_000  # characters of a regular expression: RE2 refuses those that need much memory
 
 # substrings
@@ -103,11 +104,14 @@ def _is_in_term(character: str) -> bool:
     return category(character)[0] in "LN"
 
 
-def _edges(term: str, *, starts: bool, ends: bool) -> tuple[str, str]:
-    """What must stand before and after, as regular expressions."""
-    before = "(?:^|[^\\pL\\pN])" if starts and _is_in_term(term[0]) else ""
-    after = "(?:$|[^\\pL\\pN])" if ends and _is_in_term(term[-1]) else ""
-    return before, after
+_NO_TERM = "[^\\pL\\pN]"
+
+
+def _bounded(pattern: str, term: str, *, starts: bool = True, ends: bool = True) -> str:
+    """A regular expression of the pattern where it begins and ends as terms do; `term` is one that it matches."""
+    before = f"(?:^|{_NO_TERM})" if starts and _is_in_term(term[0]) else ""
+    after = f"(?:$|{_NO_TERM})" if ends and _is_in_term(term[-1]) else ""
+    return before + pattern + after
 
 
 def _escaped(text: str) -> str:
@@ -117,22 +121,29 @@ def _escaped(text: str) -> str:
     )
 
 
+def _matches(text: str, pattern: str) -> str:
+    return f"regexp_matches({text}, {quoted_text(pattern)})"
+
+
 def _term_search(*, starts: bool = True, ends: bool = True, is_cased: bool = False) -> _Search:
     contains = _contains_cs if is_cased else _contains
+    flags = ", ".join("true" if each else "false" for each in (starts, ends, is_cased))
 
     def search(text: str, needle: Argument) -> str:
-        found = contains(text, needle)
         if not needle.is_constant:
             # a pattern that is not constant is compiled for each row, which is slower than python
-            flags = ", ".join("true" if each else "false" for each in (starts, ends, is_cased))
-            return f"({found} AND {_HAS_TERM.python_name}({text}, {needle}, {flags}))"
-        if not needle.value:
+            return f"({contains(text, needle)} AND {_HAS_TERM.python_name}({text}, {needle}, {flags}))"
+        term = needle.value
+        if not term:
             return "true"
-        before, after = _edges(needle.value, starts=starts, ends=ends)
-        if not before and not after:
-            return found
-        flags = "" if is_cased or _is_caseless(needle.value) else "(?i)"
-        return f"({found} AND regexp_matches({text}, {quoted_text(flags + before + _escaped(needle.value) + after)}))"
+        is_caseless = is_cased or _is_caseless(term)
+        pattern = _escaped(term) if is_caseless else f"(?i:{_escaped(term)})"
+        bounded = _bounded(pattern, term, starts=starts, ends=ends)
+        if bounded == pattern:
+            return contains(text, needle)
+        # wildcards in the term let more pass, which is looked at again
+        found = _like(text, f"%{term}%") if term.isascii() and not is_caseless and "\0" not in term else contains(text, needle)
+        return f"({found} AND {_matches(text, bounded)})"
 
     return search
 
@@ -210,11 +221,12 @@ def _one_term(text: str, term: str) -> str:
 
 
 def _any_term(text: str, terms: Sequence[str]) -> str:
-    edges = {_edges(term, starts=True, ends=True) for term in terms}
-    if len(terms) == 1 or len(edges) > 1:
+    if len(terms) == 1 or len({_bounded("", term) for term in terms}) > 1:
         return "(" + " OR ".join(_one_term(text, term) for term in terms) + ")"
-    before, after = edges.pop()
-    return f"regexp_matches({text}, {quoted_text('(?i)' + before + '(?:' + '|'.join(map(_escaped, terms)) + ')' + after)})"
+    found = _matches(text, _bounded(f"(?i:{'|'.join(map(_escaped, terms))})", terms[0]))
+    if len(terms) > _MOST_PREFILTERS or not all(map(str.isascii, terms)):
+        return found
+    return f"(({' OR '.join(_like(text, f'%{term}%') for term in terms)}) AND {found})"
 
 
 def _has_any_of(text: str, items: Sequence[Argument]) -> str:

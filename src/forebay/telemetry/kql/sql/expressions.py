@@ -22,6 +22,7 @@ _COMPARISONS = frozenset({"==", "!=", "<", "<=", ">", ">=", "between", "!between
 _PYTHON_NAME = re.compile(r"\bkql_\w+")
 _ORDER = re.compile(r"('(?:[^']|'')*')|\{order\}")
 _LITERAL = re.compile(r"\(?(?:'(?:[^']|'')*'|-?[0-9][0-9.e+-]*|true|false|NULL)\)?")
+_INTEGER = re.compile(r"[0-9]+|\(-[0-9]+\)")
 # what a value is for a function in Python
 _PYTHON_TYPES = {"decimal": "VARCHAR", "guid": "VARCHAR", "dynamic": "VARCHAR"}
 
@@ -62,6 +63,8 @@ class ExpressionWriter:
 
     def condition(self, expression: bound.Expr) -> str:
         """An operand for where NULL counts as false."""
+        if isinstance(expression, bound.InQuery) and not expression.is_negated:
+            return self._generator.measured(self._found_in(expression))
         if isinstance(expression, bound.Call):
             function = expression.function
             if function.name in ("and", "or") and function.kind == "operator":
@@ -76,7 +79,10 @@ class ExpressionWriter:
         if isinstance(expression, bound.ColumnRef):
             return self._slots[expression.column.id]
         argument = self.argument(expression)
-        return Slot(argument.bare, argument.is_nullable, is_name=False)
+        sql = argument.bare
+        if expression.type in ("long", "timespan") and _INTEGER.fullmatch(sql):  # DuckDB takes a small one for an INTEGER, which overflows
+            sql = f"{sql}::BIGINT"
+        return Slot(sql, argument.is_nullable, is_name=False)
 
     def argument(self, expression: bound.Expr) -> Argument:
         """An expression as the argument of a function."""
@@ -92,10 +98,10 @@ class ExpressionWriter:
             value = self.value(key.expression)
             if _LITERAL.fullmatch(value):  # which would be the place of an output
                 continue
-            nulls = f"NULLS {'FIRST' if key.is_nulls_first else 'LAST'}"
-            if key.expression.type == "real" and key.is_descending is not key.is_nulls_first:
-                found.append(f"isnan({value}) {'DESC' if key.is_nulls_first else 'ASC'} {nulls}")
-            found.append(f"{value} {'DESC' if key.is_descending else 'ASC'} {nulls}")
+            is_descending = key.is_descending
+            if key.expression.type == "real" and is_descending is not key.is_nulls_first:
+                value, is_descending = f"-{value}", not is_descending  # the same order but for NaN, which is its own opposite
+            found.append(f"{value} {'DESC' if is_descending else 'ASC'} NULLS {'FIRST' if key.is_nulls_first else 'LAST'}")
         return found
 
     def _made(
@@ -119,8 +125,21 @@ class ExpressionWriter:
         raw = literal(expression.type, expression.value)
         return self._made(raw, expression, is_nullable=expression.value is None and expression.type != "string", value=expression.value)
 
+    def _slot(self, column: bound.Column) -> Slot:
+        if column.id not in self._slots:  # an argument of a function, read by a table in it
+            raise KqlError(
+                Diagnostic(
+                    "unsupported",
+                    f"a table inside of a function cannot read {column.name[:100]!r}, a column of the row that calls it",
+                    0,
+                    0,
+                    hint="join the tables",
+                )
+            )
+        return self._slots[column.id]
+
     def _column(self, expression: bound.ColumnRef) -> Argument:
-        slot = self._slots[expression.column.id]
+        slot = self._slot(expression.column)
         return self._made(slot.sql, expression, is_nullable=slot.is_nullable)
 
     def _widen(self, expression: bound.Widen) -> Argument:
@@ -135,13 +154,18 @@ class ExpressionWriter:
         return self._made(f"({self._generator.scalar(expression.relation)})", expression, is_nullable=True)
 
     def _in_query(self, expression: bound.InQuery) -> Argument:
+        found = self._found_in(expression)
+        if expression.operand.type != "string" and self._may_be_null(expression.operand):
+            found = f"coalesce({found}, false)"
+        return self._made(f"(NOT {found})" if expression.is_negated else found, expression, is_nullable=False)
+
+    def _found_in(self, expression: bound.InQuery) -> str:
+        """NULL only where the operand is; as it is, DuckDB joins by it."""
         operand = self.value(expression.operand)
         (column, select) = self._generator.first_column(expression.relation, is_caseless=expression.is_caseless)
         if expression.is_caseless:
             operand = f"lower({operand})"
-        found = f"({operand} IN (SELECT {column} FROM {select} WHERE {column} IS NOT NULL))"
-        found = f"coalesce({found}, false)"
-        return self._made(f"(NOT {found})" if expression.is_negated else found, expression, is_nullable=False)
+        return f"({operand} IN (SELECT {column} FROM {select} WHERE {column} IS NOT NULL))"
 
     def _call(self, expression: bound.Call | bound.AggregateCall | bound.WindowCall) -> Argument:
         function = expression.function
@@ -168,7 +192,7 @@ class ExpressionWriter:
         if isinstance(expression, bound.Constant):
             return expression.value is None
         if isinstance(expression, bound.ColumnRef):
-            return self._slots[expression.column.id].is_nullable
+            return self._slot(expression.column).is_nullable
         if isinstance(expression, (bound.Call, bound.AggregateCall, bound.WindowCall)):
             nulls = expression.function.nulls
             return nulls == "some" or (

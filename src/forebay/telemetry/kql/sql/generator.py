@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,9 @@ from forebay.telemetry.kql.sql.select import Select, Slot
 
 SQL_LIMIT_CHARACTERS = 1 << 20
 TOTAL_LIMIT_CHARACTERS = 8 << 20  # of all expressions on the way
+
+_QUOTED = re.compile(r"""'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+_PARAMETER = re.compile(r"\$(\w+)")
 
 Write = Callable[["Generator", Any], Select]
 WRITERS: dict[type[bound.Relation], Write] = {}
@@ -67,7 +71,10 @@ class Generator:
             sql = f"WITH {', '.join(self._ctes)}\n{sql}"
         if len(sql) > SQL_LIMIT_CHARACTERS:
             raise too_long()
-        return Statement(sql, relation.columns, self._parameters, tuple(self._python))
+        # what was written on the way and left out again has no place for a value
+        written = set(_PARAMETER.findall(_QUOTED.sub("", sql))) if self._parameters else set()
+        parameters = {name: parameter for name, parameter in self._parameters.items() if name in written}
+        return Statement(sql, relation.columns, parameters, tuple(self._python))
 
     def select(self, relation: bound.Relation) -> Select:
         """The SQL of a relation, to which more may be added."""

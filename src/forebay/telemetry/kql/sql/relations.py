@@ -180,6 +180,12 @@ def _is_large(relation: bound.Take) -> bool:
     return count is not None and FEW_ROWS < count <= MANY_ROWS and len(relation.columns) > FEW_COLUMNS
 
 
+def _row_count(generator: Generator, count: bound.Expr) -> str:
+    """A number of rows; LIMIT takes NULL for no limit, and fails below 0."""
+    written = ExpressionWriter(generator, {}, {}).value(count)
+    return written if isinstance(count, bound.Constant) else f"greatest(coalesce({written}, 0), 0)"
+
+
 @writes(bound.Sample)
 def _sample(generator: Generator, relation: bound.Sample) -> Select:
     select = generator.select(relation.source)

@@ -44,7 +44,7 @@ _SINGLE = frozenset((_EQUALITY, _RELATION, _TEXT))  # `a == b == c` says nothing
 _BALANCED_FROM = 16  # terms of `and` or `or`: then a tree of their logarithm's height, so that a thousand terms are no depth
 _NUMBERS = frozenset((LONG, REAL, TIMESPAN))
 _SCALARS = frozenset((STRING, LONG, REAL, TIMESPAN, TYPED))
-_SPECIAL_CALLS = frozenset(("dynamic", "typeof", "toscalar", "totable", "materialize"))
+_SPECIAL_CALLS = frozenset(("column_names_of", "dynamic", "typeof", "toscalar", "totable", "materialize"))
 _BOOLEANS = frozenset(("true", "false", "True", "False", "TRUE", "FALSE"))
 
 
@@ -190,6 +190,10 @@ class ExpressionReader(ConstantReader):
             self.height = 0
             return Name(self.starts[index], self.ends[index], word)
         if kind in _SCALARS:
+            if kind is TYPED and self.token() in ("datetime()", "date()"):  # the time of the query
+                self.index = index + 1
+                self.height = 0
+                return Call(self.starts[index], self.ends[index], "now", ())
             return self.scalar(index)
         symbol = self.symbols[index]
         if symbol == "(":

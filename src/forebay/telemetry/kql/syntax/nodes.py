@@ -581,8 +581,29 @@ class DeclareParameters(Statement, frozen=True):
     parameters: tuple[LambdaParameter, ...]
 
 
+class PatternEntry(Node, frozen=True):
+    """`("a", "b").["c"] = { table }`: what a pattern means for these texts; without a path, `path` is None."""
+
+    arguments: tuple[str, ...]
+    path: str | None
+    body: Expression
+
+
+class DeclarePattern(Statement, frozen=True):
+    """`declare pattern name = (a: string)[b: string] { ... }`; `declare pattern name` alone has no entries."""
+
+    name: str
+    entries: tuple[PatternEntry, ...]
+
+
+class RestrictAccess(Statement, frozen=True):
+    """`restrict access to (a, b*)`."""
+
+    tables: tuple[Expression, ...]
+
+
 class UnsupportedStatement(Statement, frozen=True):
-    """`alias database`, `declare pattern`, `restrict access`: known, read over, refused by name."""
+    """`alias database`: known, read over, refused by name."""
 
     name: str
 

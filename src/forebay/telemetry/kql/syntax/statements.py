@@ -7,13 +7,16 @@ from contextlib import suppress
 from forebay.telemetry.kql.syntax.lexer import DIRECTIVE, END, WORD
 from forebay.telemetry.kql.syntax.nodes import (
     DeclareParameters,
+    DeclarePattern,
     Expression,
     Lambda,
     LambdaParameter,
     Let,
     Name,
+    PatternEntry,
     Program,
     QueryStatement,
+    RestrictAccess,
     SetOption,
     Statement,
     UnsupportedStatement,
@@ -54,11 +57,18 @@ class StatementReader(SourceReader):
             self.index += 2
             parameters = self._lambda_parameters()
             return DeclareParameters(start, self.end(), parameters)
-        unsupported = {"declare": "pattern", "alias": "database", "restrict": "access"}.get(word)
-        if unsupported and self.symbols[following] == unsupported:
+        if word == "declare" and self.symbols[following] == "pattern":
+            self.index += 2
+            return self._pattern(start)
+        if word == "restrict" and self.symbols[following] == "access":
+            self.index += 2
+            self.expect("to")
+            tables = self.table_names()
+            return RestrictAccess(start, self.end(), tables)
+        if word == "alias" and self.symbols[following] == "database":
             while self.kinds[self.index] is not END and not self.at(";"):
                 self.skip_nested()
-            return UnsupportedStatement(start, self.end(), f"{word} {unsupported}")
+            return UnsupportedStatement(start, self.end(), "alias database")
         if word == "." and self.kinds[following] is WORD:
             command = f".{self.symbols[following]}"
             raise self.failed(f"the control command '{command}' is not supported: only queries are", code="unsupported", construct=command)
@@ -142,6 +152,46 @@ class StatementReader(SourceReader):
         kind = self.type_name()
         default = self.constant() if self.accept("=") else None
         return LambdaParameter(start, self.end(), name, kind, default)
+
+    def _pattern(self, start: int) -> DeclarePattern:
+        name = self.new_name("the name of a pattern")
+        if not self.accept("="):
+            return DeclarePattern(start, self.end(), name, ())
+        count = len(self._lambda_parameters())
+        has_path = self.accept("[")
+        if has_path:
+            self._lambda_parameter()
+            self.expect("]")
+        peak = self.open("{")
+        entries: list[PatternEntry] = []
+        while not self.at("}"):
+            entries.append(self._pattern_entry(count, has_path))
+            if not self.accept(";"):
+                break
+        self.close("}", peak)
+        return DeclarePattern(start, self.end(), name, tuple(entries))
+
+    def _pattern_entry(self, count: int, has_path: bool) -> PatternEntry:
+        start = self.start()
+        self.expect("(")
+        arguments = [self.string()]
+        while self.accept(","):
+            arguments.append(self.string())
+        self.expect(")")
+        if len(arguments) != count:
+            raise self.failed_since(start, f"expected {count} values, as the pattern has parameters, found {len(arguments)}")
+        path = None
+        if has_path:
+            self.expect(".")
+            self.expect("[")
+            path = self.string()
+            self.expect("]")
+        self.expect("=")
+        peak = self.open("{")
+        body = self.pipeline()
+        self.accept(";")
+        self.close("}", peak)
+        return PatternEntry(start, self.end(), tuple(arguments), path, body)
 
     def _skip_statement(self) -> None:
         """Skip what cannot be read, but look into the operators that follow: they may have errors of their own."""

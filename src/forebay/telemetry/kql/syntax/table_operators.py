@@ -27,7 +27,6 @@ from forebay.telemetry.kql.syntax.nodes import (
 )
 from forebay.telemetry.kql.syntax.row_operators import RowOperatorReader
 
-
 _AFTER_STAR = frozenset(("and", "|", ";", ")", "}"))  # else it is compared: `search * has 'x'`
 
 

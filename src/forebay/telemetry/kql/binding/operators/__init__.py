@@ -18,6 +18,7 @@ MODULES = (
     "parse_kv",
     "partition",
     "scan",
+    "patterns",
 )
 
 

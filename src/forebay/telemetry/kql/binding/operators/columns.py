@@ -93,12 +93,19 @@ def _project_by_names(binder: Binder, node: nodes.ProjectByNames, source: bound.
         value = expressions.try_constant(each)
         names = value.value if value is not None and value.type == "dynamic" else None
         if value is not None and value.type == "string" and "*" in value.value:
-            found |= {column.id: column for column in columns.matches(nodes.Wildcard(each.start, each.end, value.value)) if column.id not in found}
+            found |= {
+                column.id: column for column in columns.matches(nodes.Wildcard(each.start, each.end, value.value)) if column.id not in found
+            }
             continue
         if value is not None and value.type == "string":
             names = [value.value]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise error(each, "type", "project-by-names: expected a constant: a text, or an array of texts", hint="'name', dynamic(['a', 'b']), 'a*'")
+            raise error(
+                each,
+                "type",
+                "project-by-names: expected a constant: a text, or an array of texts",
+                hint="'name', dynamic(['a', 'b']), 'a*'",
+            )
         if any("*" in name for name in names):
             raise error(
                 each,

@@ -20,6 +20,7 @@ MODULES = (
     "ip_lookups",
     "activities",
     "schemas",
+    "near_rows",
 )
 
 
@@ -79,6 +80,28 @@ class Plugin:
 
 PLUGINS: dict[str, Callable[[Plugin], bound.Relation]] = {}
 
+_CALLS_OUT = "a query reaches no other service"
+_MINES = "what it finds depends on choices that Kusto does not document; summarize by the columns in question"
+_RUNS_CODE = "a query runs no code of its own"
+_NOT_EXACT = "its answer cannot be made the same as Kusto's yet; scan, summarize and make-series say much of it"
+# plugins of Kusto that are refused: why, and what to do instead
+REFUSED: dict[str, str] = {
+    **dict.fromkeys("autocluster basket diffpatterns diffpatterns_text reduce".split(), _MINES),
+    **dict.fromkeys("python r csharp".split(), _RUNS_CODE),
+    **dict.fromkeys(
+        "ai_chat_completion ai_chat_completion_prompt ai_embed_text azure_digital_twins_query_request cosmosdb_sql_request http_request "
+        "http_request_post infer_storage_schema infer_storage_schema_with_suggestions mysql_request postgresql_request sql_request".split(),
+        _CALLS_OUT,
+    ),
+    **dict.fromkeys(
+        "activity_engagement funnel_sequence funnel_sequence_completion new_activity_metrics sequence_detect session_count".split(),
+        _NOT_EXACT,
+    ),
+    **dict.fromkeys("geo_line_lookup geo_polygon_lookup".split(), "join by geo_point_to_geohash(), then filter by distance"),
+    "identity": "its answer is its input",
+    "preview": "take shows rows, count their number",
+}
+
 
 def plugin(name: str) -> Callable[[Callable[[Plugin], bound.Relation]], Callable[[Plugin], bound.Relation]]:
     """Declare a plugin."""
@@ -97,7 +120,7 @@ def _evaluate(binder: Binder, node: nodes.Evaluate, source: bound.Relation, envi
             import_module(f"forebay.telemetry.kql.binding.plugins.{module}")
     found = PLUGINS.get(node.plugin)
     if found is None:
-        hint = f"there are {', '.join(sorted(PLUGINS))}"
+        hint = REFUSED.get(node.plugin, f"there are {', '.join(sorted(PLUGINS))}")
         message = f"the plugin {node.plugin} is not supported"
         raise error(node, "unsupported", message, hint=hint, construct=f"evaluate {node.plugin}")
     return found(Plugin(binder, node, source, environment))

@@ -100,7 +100,7 @@ def _operator_of(node: nodes.Node, text: str, suffix: str) -> tuple[str, str]:
         message = "a star within a term to search for is not supported"
         raise error(node, "unsupported", message, hint="where column matches regex ...", construct="search 'a*b'")
     starts, ends = text.startswith("*"), text.endswith("*") and len(text) > 1
-    if starts and ends or not inside:
+    if (starts and ends) or not inside:
         return f"contains{suffix}", inside
     if starts:
         return f"hassuffix{suffix}", inside
@@ -167,9 +167,7 @@ def _search_source(binder: Binder, node: nodes.SearchSource, environment: Enviro
     search = node.search
     sources = _tables(binder, search.tables, environment, node)
     types = _types(sources)
-    filtered = [
-        (name, _filtered(binder, relation, environment, search.predicate, search.parameters, types)) for name, relation in sources
-    ]
+    filtered = [(name, _filtered(binder, relation, environment, search.predicate, search.parameters, types)) for name, relation in sources]
     return concat(binder, filtered, node, source_column="$table")
 
 

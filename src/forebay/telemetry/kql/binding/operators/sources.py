@@ -8,7 +8,9 @@ from forebay.telemetry.kql.binding import bound, calls
 from forebay.telemetry.kql.binding.binder import Binder, binds, binds_source
 from forebay.telemetry.kql.binding.environment import Environment, FunctionBinding, ScalarBinding, TableBinding
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
+from forebay.telemetry.kql.binding.operators.patterns import read_pattern
 from forebay.telemetry.kql.binding.outputs import Output, bind_outputs, named
+from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.kql.syntax import nodes
 from forebay.telemetry.kql.types import TICKS_PER_MICROSECOND, KqlType
 
@@ -32,6 +34,9 @@ def _name(binder: Binder, node: nodes.Name, environment: Environment) -> bound.R
 
 @binds_source(nodes.Call)
 def _call(binder: Binder, node: nodes.Call, environment: Environment) -> bound.Relation:
+    by_pattern = read_pattern(binder, node, environment)
+    if by_pattern is not None:
+        return by_pattern
     if node.object is not None or node.name in ("cluster", "database", "workspace", "app", "resource"):
         name = node.name if node.object is None else _first_call(node)
         raise error(
@@ -53,11 +58,11 @@ def _call(binder: Binder, node: nodes.Call, environment: Environment) -> bound.R
     if node.name == "view" and len(node.arguments) == 1:
         return binder.relation(node.arguments[0], environment)
     if node.name == "table" and node.arguments:
-        name = caller.try_constant(node.arguments[0])
-        if name is None or name.type != "string":
+        table = caller.try_constant(node.arguments[0])
+        if table is None or table.type != "string":
             raise error(node.arguments[0], "type", "table() takes the table's name as a constant text")
-        return _name(binder, nodes.Name(node.start, node.end, name.value), environment)
-    if calls.registry.find(node.name):
+        return _name(binder, nodes.Name(node.start, node.end, table.value), environment)
+    if registry.find(node.name):
         raise error(node, "type", f"expected a table, {node.name}() answers a value", hint=f"print {node.name}(...) shows it")
     raise calls.unknown_function(node.name, node.start, node.end)
 
@@ -71,6 +76,9 @@ def _first_call(node: nodes.Call) -> str:
 
 @binds_source(nodes.Member)
 def _member(binder: Binder, node: nodes.Member, environment: Environment) -> bound.Relation:
+    by_pattern = read_pattern(binder, node, environment)
+    if by_pattern is not None:
+        return by_pattern
     inner = node.object
     while isinstance(inner, (nodes.Call, nodes.Member)) and inner.object is not None:
         inner = inner.object
@@ -93,7 +101,8 @@ def _datatable(binder: Binder, node: nodes.Datatable, environment: Environment) 
         raise error(node, "too_complex", f"expected at most {ROW_LIMIT} rows in a datatable, got {len(node.values) // width}")
     names = [name for name, _ in node.columns]
     if len(set(names)) < width:
-        raise error(node, "type", f"a column with the name {next(name for name in names if names.count(name) > 1)[:100]!r} is already declared")
+        twice = next(name for name in names if names.count(name) > 1)
+        raise error(node, "type", f"a column with the name {twice[:100]!r} is already declared")
     expressions = ExpressionBinder(binder, environment, ())
     values = [_cell(expressions, value, node.columns[index % width][1]) for index, value in enumerate(node.values)]
     rows = tuple(tuple(values[index : index + width]) for index in range(0, len(values), width))
@@ -162,15 +171,16 @@ def _range(binder: Binder, node: nodes.Range, environment: Environment) -> bound
             raise error(
                 node, "type", f"range: expected {first.type}, {first.type} and a timespan, got {first.type}, {last.type}, {step.type}"
             )
-        kind: KqlType | None = first.type
+        kind: KqlType = first.type
         if isinstance(step, bound.Constant) and step.value is not None and first.type == "datetime" and step.value % TICKS_PER_MICROSECOND:
             raise error(
                 node.step, "unsupported", "a range of datetimes in steps of less than a microsecond is not supported", construct="range"
             )
     else:
-        kind = calls.common_type([first.type, last.type, step.type])
-        if kind not in ("int", "long", "real"):
+        common = calls.common_type([first.type, last.type, step.type])
+        if common not in ("int", "long", "real"):
             raise error(node, "type", f"range: expected numbers or datetimes, got {first.type}, {last.type}, {step.type}")
+        kind = common
         first, last, step = (calls.widen(each, kind) for each in (first, last, step))
     if isinstance(step, bound.Constant) and step.value == 0:
         raise error(node.step, "type", "range: expected a step other than 0")
@@ -180,8 +190,8 @@ def _range(binder: Binder, node: nodes.Range, environment: Environment) -> bound
 
 def _check_length(node: nodes.Range, first: bound.Expr, last: bound.Expr, step: bound.Expr) -> None:
     """Refuse a range of constants that is too long; any other one is refused when it runs."""
-    values = [each.value if isinstance(each, bound.Constant) else None for each in (first, last, step)]
-    if None not in values and (values[1] - values[0]) / values[2] >= RANGE_LIMIT:
+    values = [each.value for each in (first, last, step) if isinstance(each, bound.Constant) and each.value is not None]
+    if len(values) == 3 and (values[1] - values[0]) / values[2] >= RANGE_LIMIT:
         raise error(node, "too_complex", f"expected a range of at most {RANGE_LIMIT} values, got more")
 
 

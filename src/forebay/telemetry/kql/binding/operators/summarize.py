@@ -8,7 +8,7 @@ from forebay.telemetry.kql.binding import bound, windows
 from forebay.telemetry.kql.binding.binder import Binder, binds
 from forebay.telemetry.kql.binding.environment import Environment
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
-from forebay.telemetry.kql.binding.outputs import Output, bind_output, bind_outputs, named
+from forebay.telemetry.kql.binding.outputs import Output, bind_outputs, named
 from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.kql.syntax import nodes
 
@@ -16,7 +16,8 @@ from forebay.telemetry.kql.syntax import nodes
 @binds(nodes.Summarize)
 def _summarize(binder: Binder, node: nodes.Summarize, source: bound.Relation, environment: Environment) -> bound.Relation:
     if not node.aggregates and not node.keys:
-        raise error(node, "syntax", "summarize: expected aggregates, or `by` and what to group by, got nothing", hint="summarize count() by name")
+        message = "summarize: expected aggregates, or `by` and what to group by, got nothing"
+        raise error(node, "syntax", message, hint="summarize count() by name")
     expressions = ExpressionBinder(binder, environment, source.columns)
     keys = bind_outputs(expressions, _columns_of(node.keys, source))
     check_keys(keys)

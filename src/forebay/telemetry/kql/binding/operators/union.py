@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
-from itertools import count
+from collections.abc import Sequence
 
-from forebay.telemetry.kql.binding import bound
+from forebay.telemetry.kql.binding import bound, naming
 from forebay.telemetry.kql.binding.binder import Binder, binds
-from forebay.telemetry.kql.binding.environment import Environment, FunctionBinding
+from forebay.telemetry.kql.binding.environment import Broken, Environment, FunctionBinding
 from forebay.telemetry.kql.binding.expressions import error
 from forebay.telemetry.kql.binding.outputs import matches_wildcard
 from forebay.telemetry.kql.errors import KqlError
@@ -59,10 +58,13 @@ def _name_of(relation: bound.Relation, environment: Environment) -> str | None:
 
 def tables_like(binder: Binder, pattern: nodes.Wildcard, environment: Environment) -> list[Source]:
     """Tables by a pattern, and what `let` has named with `view`. Raises `KqlError` where there is none."""
+    names = environment.names()
     found: list[Source] = [
-        (name, binder.table(schema)) for name, schema in binder.schema.items() if matches_wildcard(pattern.pattern, name)
+        (name, binder.table(schema))
+        for name, schema in binder.schema.items()
+        if matches_wildcard(pattern.pattern, name) and not isinstance(names.get(name), Broken)
     ]
-    for name, binding in environment.names().items():
+    for name, binding in names.items():
         if isinstance(binding, FunctionBinding) and binding.function.is_view and matches_wildcard(pattern.pattern, name):
             found.append((name, binder.relation(nodes.Name(pattern.start, pattern.end, name), environment)))
     if not found:
@@ -89,8 +91,10 @@ def concat(
     wanted: list[tuple[str, str, KqlType]] = []  # as it is called, as it is called in the source, and its type
     for name, kinds in types.items():
         if is_inner and len(kinds) > 1:
-            raise error(node, "type", f"expected {name[:100]} to have one type in all tables of a union of kind=inner, got {', '.join(kinds)}")
-        wanted += [(name if len(kinds) == 1 else _free(f"{name}_{kind}", types), name, kind) for kind in kinds]
+            raise error(
+                node, "type", f"expected {name[:100]} to have one type in all tables of a union of kind=inner, got {', '.join(kinds)}"
+            )
+        wanted += [(name if len(kinds) == 1 else naming.unique(f"{name}_{kind}", types), name, kind) for kind in kinds]
     _check_names([name for name, _, _ in wanted] + ([] if source_column is None else [source_column]), node)
     columns = [binder.column(name, kind) for name, _, kind in wanted]
     outputs: list[list[bound.Expr]] = []
@@ -98,18 +102,13 @@ def concat(
         has = {(column.name, column.type): column for column in relation.columns}
         outputs.append([])
         for _, name, kind in wanted:
-            column = has.get((name, kind))
-            outputs[-1].append(bound.ColumnRef(kind, column) if column is not None else null_of(kind))
+            found = has.get((name, kind))
+            outputs[-1].append(bound.ColumnRef(kind, found) if found is not None else null_of(kind))
     if source_column is not None:
         columns.insert(0, binder.column(source_column, "string"))
         for (name, _), output in zip(sources, outputs, strict=True):
             output.insert(0, bound.Constant("string", name))
     return bound.Concat(tuple(columns), tuple(relation for _, relation in sources), tuple(tuple(output) for output in outputs))
-
-
-def _free(name: str, taken: Container[str]) -> str:
-    """The name, or the first of it with a number that no column of the sources has."""
-    return name if name not in taken else next(f"{name}{number}" for number in count(1) if f"{name}{number}" not in taken)
 
 
 def _has(relation: bound.Relation, name: str) -> bool:

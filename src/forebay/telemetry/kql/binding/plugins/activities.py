@@ -2,7 +2,8 @@
 
 It reads rows with the columns `id`, `moment` and `slice` (the dimensions as a text).
 
-Sources: https://learn.microsoft.com/kusto/query/activity-counts-metrics-plugin,
+Sources: https://learn.microsoft.com/kusto/query/active-users-count-plugin,
+https://learn.microsoft.com/kusto/query/activity-counts-metrics-plugin,
 https://learn.microsoft.com/kusto/query/activity-metrics-plugin, https://learn.microsoft.com/kusto/query/sliding-window-counts-plugin,
 https://learn.microsoft.com/kusto/query/rolling-percentile-plugin
 """
@@ -64,6 +65,29 @@ rows
 | summarize found = todouble(percentile(value, percent)) by moment, slice
 | sort by slice asc, moment asc
 """
+
+
+# a value is active in a period where it is there, and in enough periods that are less than `lookback` before it or the same
+_ACTIVE = """
+let periods = source
+| where moment > start - lookback - period and moment <= end
+| summarize by id, slice, period_ = bin_at(moment, period, start);
+periods
+| where period_ >= start
+| join kind=inner (periods | project id, slice, before = period_) on id, slice
+| where before <= period_ and before > period_ - lookback
+| summarize seen = count() by id, slice, period_
+| where seen >= least
+| summarize dcount = count_distinct(id) by moment = bin_at(period_, window, start), slice
+| sort by slice asc, moment asc
+"""
+
+
+@plugin("active_users_count")
+def _active_users_count(use: Plugin) -> bound.Relation:
+    kinds: dict[str, KqlType] = {"start": "datetime", "end": "datetime", "lookback": "timespan", "period": "timespan", "least": "long"}
+    values = _values(use, 2, {**kinds, "window": "timespan"})
+    return _said(use, _ACTIVE, _sourced(use, 8), values, ("dcount",))
 
 
 @plugin("activity_counts_metrics")
@@ -140,7 +164,9 @@ def _values(use: Plugin, first: int, kinds: Mapping[str, KqlType]) -> dict[str, 
         value = use.expressions.bind(argument)
         if value.type != kind:
             raise use.error(f"expected {kind} for the {name}, got {value.type}", argument)
-        if name in ("window", "lookback") and not (isinstance(value, bound.Constant) and value.value and value.value > 0):
+        if name in ("window", "lookback", "period", "least") and not (
+            isinstance(value, bound.Constant) and value.value and value.value > 0
+        ):
             raise use.error(f"expected a constant above 0 for the {name}", argument)
         found[name] = value
     return found
