@@ -12,8 +12,8 @@ from typing import Any
 
 from forebay.effects import Clock, SystemClock
 from forebay.telemetry.drainer import Drainer, DrainLimits
-from forebay.telemetry.query.engine import QueryEngine, QueryLimits
 from forebay.telemetry.log.port import Entry, Positions, StoredEntry
+from forebay.telemetry.query.engine import QueryEngine, QueryLimits
 from forebay.telemetry.store.connection import StoreLimits
 from forebay.telemetry.store.store import TelemetryStore
 from forebay.values.times import to_microseconds

@@ -54,8 +54,8 @@ for _name, _compare in (("<", operator.lt), ("<=", operator.le), (">", operator.
 @typed("between")
 def _between(kinds: Kinds, values: Values) -> bool | None:
     value, low, high = values
-    if kinds[0] == "datetime" and kinds[2] == "timespan" and low is not None and high is not None:
-        high = later(low, high)
+    if kinds[0] == "datetime" and kinds[2] == "timespan":
+        high = None if low is None or high is None else later(low, high)
     if None in (value, low, high) and any(is_nan(each) for each in (value, low, high)):
         raise Undefined("between NaN and null")
     parts = [None if value is None or low is None else value >= low, None if value is None or high is None else value <= high]
@@ -146,6 +146,8 @@ def _widened(kinds: Kinds, kind: str, value: Any) -> Any:
 def _coalesce(kinds: Kinds, values: Values) -> Any:
     """https://learn.microsoft.com/kusto/query/coalesce-function: an empty text is passed over."""
     for kind, value in zip(kinds, values, strict=True):
+        if kind == "dynamic" and value == "":
+            raise Undefined("whether a dynamic empty text is passed over")
         if value is not None and value != "":
             return _widened(kinds, kind, value)
     return _widened(kinds, kinds[-1], values[-1])

@@ -6,7 +6,6 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-from hypothesis import strategies as st
 from tests.kql.tables import CELLS, COLUMNS, Choose, literal, quoted
 
 from forebay.telemetry.kql.types import KqlType
@@ -512,9 +511,3 @@ class QueryWriter:
 def _may_join(kind: KqlType, wanted: KqlType) -> bool:
     numbers = ("int", "long", "real")
     return kind == wanted or (kind in numbers and wanted in numbers) or (kind != wanted and "dynamic" in (kind, wanted))
-
-
-@st.composite
-def queries(draw: Any) -> str:
-    """A query over the tables."""
-    return QueryWriter(lambda count: draw(st.integers(0, count - 1))).query()  # type: ignore[no-any-return]

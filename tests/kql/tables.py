@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
-from hypothesis import strategies as st
 from tests.kql.values import TICKS_PER_DAY, TICKS_PER_SECOND, is_nan, parse_json, ticks_of
 
 from forebay.telemetry.kql.types import KqlType
@@ -88,12 +87,6 @@ def rows_of_tables(choose: Choose) -> dict[str, Table]:
         cells = [CELLS[kind][: _TAME.get(kind, 3)] if is_tame else CELLS[kind] for column, kind in columns.items() if column != "id"]
         found[name] = [(number, *(each[choose(len(each))] for each in cells)) for number in range(count)]
     return found
-
-
-@st.composite
-def tables(draw: Any) -> dict[str, Table]:
-    """Rows of each table."""
-    return rows_of_tables(lambda count: draw(st.integers(0, count - 1)))
 
 
 def modelled(name: str, rows: Table) -> list[tuple[Any, ...]]:

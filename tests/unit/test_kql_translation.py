@@ -113,7 +113,7 @@ def test_the_time_of_the_query_is_that_of_the_text_where_it_says_so():
     timed = translate("requests | where timestamp > ago(1h) | count", SCHEMA)
     fixed = translate("set query_now = datetime(2020-01-01); print now()", SCHEMA)
     assert values_of(timed, NOW, {}) == {"now": NOW.replace(tzinfo=None)}
-    assert values_of(fixed, NOW, {}) == {"now": datetime(2020, 1, 1)}
+    assert values_of(fixed, NOW, {}) == {"now": datetime(2020, 1, 1, tzinfo=UTC).replace(tzinfo=None)}
 
 
 DECLARED = "declare query_parameters(n: long, t: datetime = datetime(2020-01-01), s: string = 'x'); print n, t, s"
@@ -139,7 +139,7 @@ def test_values_that_do_not_fit_their_declaration_are_refused(given: dict[str, A
         ("dynamic", "not json", "not json"),
         ("decimal", Decimal("1.25000"), "1.25"),
         ("timespan", 36_000_000_000, timedelta(hours=1)),
-        ("datetime", datetime(2024, 1, 1), datetime(2024, 1, 1, tzinfo=UTC)),
+        ("datetime", datetime(2024, 1, 1, tzinfo=UTC).replace(tzinfo=None), datetime(2024, 1, 1, tzinfo=UTC)),
         ("datetime", "10000-01-01 00:00:00", None),
         ("guid", UUID(int=1), "00000000-0000-0000-0000-000000000001"),
         ("string", "x", "x"),

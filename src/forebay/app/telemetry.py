@@ -15,8 +15,8 @@ from forebay.errors import ForebayError
 from forebay.settings import Settings
 from forebay.telemetry.drainer import Drainer
 from forebay.telemetry.ingest import TelemetryIngest
-from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.log.segment_log import SegmentLimits, SegmentLog
+from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.store.catalog_feed import CatalogFeed
 from forebay.telemetry.store.instance_stream import INSTANCE_PARTITION
 from forebay.telemetry.store.retention import Pruner, Retention

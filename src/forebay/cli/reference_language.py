@@ -71,7 +71,7 @@ def _constructs(constructs: Sequence[Construct], written: Mapping[str, str]) -> 
     yield "| name | written | does | refused of it |"
     yield "|---|---|---|---|"
     for each in constructs:
-        form = written.get(each.name) or written.get(each.name.split()[0], "")
+        form = written.get(each.name) or next((form for form in written.values() if form.startswith(f"{each.name}(")), "")
         name = _codes((each.name, *each.aliases)) if form or " " not in each.name else each.name
         yield f"| {name} | {code(form)} | {text(each.summary)} | {text(each.limits)} |"
 

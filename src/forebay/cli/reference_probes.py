@@ -117,6 +117,14 @@ OPERATORS: tuple[Probe, ...] = (
     Probe("query in brackets", "(requests | where duration > 15) | count", "2"),
     Probe("render", "requests | summarize n = count() by name | order by n desc | render barchart", "GET /a, 2; GET /b, 1"),
     Probe("declare query_parameters", "declare query_parameters(least: real = 15.0); requests | where duration > least | count", "2"),
+    Probe(
+        "declare pattern",
+        "declare pattern calls = (name: string)[speed: string] { ('GET /a').['slow'] = { requests | where duration > 15 }; };"
+        " calls('GET /a').slow | count",
+        "2",
+    ),
+    Probe("restrict access", "restrict access to (requests); union * | count", "3"),
+    Probe("partition { }", "range least from 10 to 20 step 10 | partition by least { requests | where duration > least } | count", "3"),
     Probe("join kind=rightouter", "requests | join kind=rightouter traces on operation_Id | count", "2"),
     Probe("join kind=rightsemi", "requests | join kind=rightsemi traces on operation_Id | project message", "user=7 action=login"),
     Probe("join kind=rightanti", "requests | join kind=rightanti traces on operation_Id | project message", "unrelated"),

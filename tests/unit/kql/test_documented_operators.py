@@ -184,3 +184,32 @@ def test_users_are_active_who_came_often_enough_before(arguments: str, expected:
     answer = run(query)
     assert answer.columns[-1] == "dcount"
     assert sorted((row[0].day - 1, *row[1:]) for row in answer.rows) == expected
+
+
+@pytest.mark.parametrize(
+    ("body", "rows"),
+    [
+        ("Cats | where age > least | project name", [("Leo",), ("Leo",), ("Mia",)]),
+        ("Cats | where toscalar(least) == 5 | project name, least", [("Leo", 5), ("Mia", 5)]),
+        ("Cats | extend more = age + least | top 1 by more | project more", [(9,), (12,)]),
+        ("Dogs", [("Rex", 1.5), ("Rex", 1.5)]),
+    ],
+)
+def test_a_partition_reads_a_table_of_its_own_for_each_key(body: str, rows: list[tuple[Any, ...]]) -> None:
+    keys = "datatable(least: long)[2, 5, 5]"
+    assert sorted(run(f"{keys} | partition by least {{ {body} }}", TABLES).rows) == rows
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "Cats | count",
+        "Cats | sort by age | extend n = row_number()",
+        "Cats | join Dogs on name",
+        "print least = 1",
+        "range y from 1 to least step 1",
+    ],
+)
+def test_a_partition_with_a_table_of_its_own_goes_row_by_row(body: str) -> None:
+    with pytest.raises(KqlError):
+        run(f"datatable(least: long)[2, 5] | partition by least {{ {body} }}", TABLES)

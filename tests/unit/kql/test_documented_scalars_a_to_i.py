@@ -97,3 +97,14 @@ def test_column_ifexists_is_called_as_what_it_answers(arguments: str, expected: 
 def test_dynamic_to_json_of_what_is_not_dynamic_is_its_text() -> None:
     expected = {"dynamic_to_json(5)": "5", "dynamic_to_json(true)": "True", "dynamic_to_json(1h)": "01:00:00", "dynamic_to_json('a')": "a"}
     assert values(expected) == expected
+
+
+def test_rounding_takes_a_dynamic_value_for_a_real_number() -> None:
+    cells = ['{"n": -2.5}', '{"n": 3}', "{}"]
+    for expression, expected in {
+        "abs(x.n)": [2.5, 3.0, None],
+        "ceiling(x.n)": [-2.0, 3.0, None],
+        "round(x.n)": [-3.0, 3.0, None],
+        "bin(x.n, x.n)": [None, 3.0, None],
+    }.items():
+        assert column(f"pack_array(gettype({expression}), {expression})", "dynamic", cells) == [["real", each] for each in expected]

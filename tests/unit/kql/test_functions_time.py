@@ -210,7 +210,7 @@ def test_the_longest_timespans_have_texts() -> None:
         ("weekofyear(now())", "weekofyear() is not supported"),
         ("ingestion_time()", "ingestion_time() is not supported"),
         ("current_principal()", "current_principal() is not supported"),
-        ("geo_point_to_h3cell(1.0, 2.0)", "geo_point_to_h3cell() is not supported"),
+        ("geo_line_buffer(dynamic(1), 2.0)", "geo_line_buffer() is not supported"),
     ],
 )
 def test_what_cannot_be_right_is_refused(expression: str, expected: str) -> None:

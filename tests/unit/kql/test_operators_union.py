@@ -70,6 +70,7 @@ def test_the_source_of_a_row_may_be_a_column() -> None:
         ("union isfuzzy=true Apples, Nowhere, (AlsoNowhere | where x > 1)", 2),
         ("union isfuzzy=true Nowhere*, Apples", 2),
         ("let Apes = Apples; union Ap*", 3),  # only a view is found by a pattern
+        ("let Apes = () { Apples }; union Ap*", 3),
         ("let Apes = view () { Apples }; union Ap*", 5),
         ("let Apes = view () { Apples }; union *", 6),
         ("let f = (n: long) { Apples | where id < n }; union (f(2)), f(3)", 3),

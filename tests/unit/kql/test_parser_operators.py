@@ -189,7 +189,6 @@ def test_an_operator_is_read(text: str, wanted: str) -> None:
         ("make-graph a --> b with T on c", "make-graph"),
         ("graph-match (a)-[e]->(b) where a.x == 1 project b", "graph-match"),
         ("partition by k { T | where a == 1; }", ""),
-        ("partition by k { T | where a == 1 }", "partition { }"),
     ],
 )
 def test_an_operator_that_is_not_supported_is_read_over(text: str, name: str) -> None:

@@ -93,3 +93,34 @@ def test_a_constant_that_cannot_be_compared_is_refused(condition: str) -> None:
     for query in (f"T | where {condition}", f"T | extend x = {condition}"):
         with pytest.raises(KqlError, match="expected a text that says a bool"):
             rows(query)
+
+
+def test_a_range_without_an_end_is_null() -> None:
+    expressions = [
+        "range(1, long(null))",
+        "range(datetime(2024-01-01), datetime(null))",
+        "range(1h, timespan(null))",
+        "range(1.0, real(null))",
+    ]
+    assert list(values(expressions).values()) == [None] * 4
+
+
+def test_a_bag_may_have_no_key_that_is_no_text() -> None:
+    assert values(["bag_pack(tostring(dynamic([1])), 1)"]) == {"bag_pack(tostring(dynamic([1])), 1)": {"[1]": 1}}
+    run("print bag_pack(dynamic([1]), 1, dynamic([2]), 2)")
+
+
+@pytest.mark.parametrize("call", ["element(dynamic([1]), 0)", "_part_long(dynamic([1]), 0)", "member(dynamic({}), 'a')"])
+def test_what_only_the_compiler_calls_is_unknown_to_queries(call: str) -> None:
+    with pytest.raises(KqlError, match="there is no function"):
+        run(f"print {call}")
+
+
+def test_what_is_used_several_times_is_computed_once() -> None:
+    nested = "substring(" * 40 + "s" + ", -1, 1)" * 40
+    assert rows(f"T | where id == 1 | project x = {nested}") == [("a",)]
+
+
+def test_a_pipeline_that_is_too_deep_is_refused() -> None:
+    with pytest.raises(KqlError, match="too complex"):
+        rows("T" + " | summarize id = sum(id) by s" * 600)

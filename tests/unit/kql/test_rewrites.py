@@ -97,6 +97,18 @@ def test_many_rows_in_an_order_are_chosen_before_they_are_read(order: str, then:
     assert rows
 
 
+def test_what_is_computed_below_leaves_the_numbers_of_rows_in_sight():
+    computed = "number * number - number"
+    sql, rows = both(f"T | where name != 'a' and {computed} >= 0 | sort by tostring({computed} + 0.5) asc, place asc | take 60")
+    assert "rowid IN" in sql
+    assert '"$' in sql
+    assert rows
+    sql, rows = both(f"T | where {computed} >= 0 | summarize arg_max(at, *) by name, k = tostring({computed} + 0.5) | sort by place asc")
+    assert "rowid IN" in sql
+    assert '"$' in sql
+    assert rows
+
+
 def test_a_limit_holds_where_rows_are_chosen_first():
     connection, plain = database({"T": Tables(COLUMNS, [[place, *ROWS[0][1:]] for place in range(200)])})
     schema: Schema = {"T": TableSchema("T", plain["T"].columns, '"T"', has_rowid=True)}
@@ -185,3 +197,28 @@ def test_membership_in_a_query_is_a_join_and_null_is_in_none():
 def test_a_text_is_a_number_only_if_kusto_reads_it(text: str):
     expected = {"7": 7, "-7": -7, "+7": 7, "007": 7, "0x1F": 31, "0X1f": 31, " 7 ": 7, "-0": 0}.get(text)
     assert column("tolong(x)", "string", [text]) == [expected]
+
+
+BESIDE = ["", " ", "_", "-", "e", "É", "é", "7", "²", "日", "\n", "\u0301", "。"]  # letters, digits, marks and what is none of these
+WORDS = [f"{before}disk{after}" for before in BESIDE for after in BESIDE]
+WORDS += ["xdisk disk", "disk0 DISK_", "édisk -Disk日", "di\u017fk", "di\u212a", "", None]
+
+
+@pytest.mark.parametrize("operator", ["has", "has_cs", "hasprefix", "hasprefix_cs", "hassuffix", "hassuffix_cs"])
+@pytest.mark.parametrize("needle", ["disk", "-disk", "disk_"])
+def test_a_term_of_ascii_is_found_without_classes_of_unicode(operator: str, needle: str):
+    connection, schema = database({"T": Tables([("x", "string")], [[word] for word in WORDS])})
+    constant, general = f"T | where x {operator} '{needle}'", f"T | where x {operator} tostring(strcat('{needle}', ''))"
+    assert "\\pL" not in compile_query(constant, schema).statement.sql
+    found = answer(connection, schema, constant).rows
+    assert 0 < len(found) < len(WORDS)
+    assert found == answer(connection, schema, general).rows
+
+
+def test_one_of_several_terms_is_one_or_another():
+    connection, schema = database({"T": Tables([("x", "string")], [[word] for word in [*WORDS, "a cpu", "cpus", "écpu", "fan disk"]])})
+    several, each = (
+        f"T | where {condition}" for condition in ("x has_any ('disk', 'CPU', 'fan')", "x has 'disk' or x has 'CPU' or x has 'fan'")
+    )
+    assert answer(connection, schema, several).rows == answer(connection, schema, each).rows
+    assert "ILIKE '%CPU%'" in compile_query(several, schema).statement.sql

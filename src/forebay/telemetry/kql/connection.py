@@ -103,7 +103,7 @@ def _sql_value(kind: KqlType, value: Any) -> Any:
     if kind == "datetime" and isinstance(value, int):
         from datetime import timedelta
 
-        return datetime(1, 1, 1) + timedelta(microseconds=value // TICKS_PER_MICROSECOND)
+        return datetime(1, 1, 1) + timedelta(microseconds=value // TICKS_PER_MICROSECOND)  # noqa: DTZ001 - DuckDB's have no zone
     if kind == "dynamic" and not isinstance(value, str):
         from forebay.telemetry.kql.sql.literals import json_text
 

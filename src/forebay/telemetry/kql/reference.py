@@ -90,7 +90,7 @@ OPERATORS = (
         "partition",
         "Applies operators to the rows of each key by itself.",
         nodes.Partition,
-        limits="`{ ... }` after the key; within it: `join`, `union` and others that do not go row by row",
+        limits="within it: `join`, `union` and others that do not go row by row; within `{ ... }` also aggregates and `row_number()`, ...",
     ),
     Construct("project", "These columns, named and computed.", nodes.Project),
     Construct("project-away", "All columns but these.", nodes.ProjectAway),

@@ -61,8 +61,8 @@ class TableColumn(Struct, frozen=True):
 class TableSchema(Struct, frozen=True):
     """A table that queries may read: its columns, in order, and the SQL name that stands for it.
 
-    `sql` is written as it is after FROM; `condition`, where it is not '', says which of its rows there are at all. `has_rowid` says that it is
-    a base table, in which DuckDB finds a row again by its `rowid`.
+    `sql` is written as it is after FROM; `condition`, where it is not '', says which of its rows there are at all. `has_rowid` says that it
+    is a base table, in which DuckDB finds a row again by its `rowid`.
     """
 
     name: str

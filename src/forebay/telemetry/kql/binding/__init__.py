@@ -1,0 +1,1 @@
+"""From the syntax tree to the bound tree: every name resolved, every type known."""

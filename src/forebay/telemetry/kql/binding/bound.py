@@ -1,7 +1,8 @@
 """The bound tree: what a query means, with every name resolved and every type known.
 
-Operators of KQL become few kinds of relations here: `take` after `sort` is `top`, `distinct` is a `Summarize` without aggregates, `project`,
-`extend`, `project-away` and their like are all `Compute`. A relation knows its columns; a column is one by its `id`, whatever its name.
+Operators of KQL become few kinds of relations here: `take` after `sort` is `top`, `distinct` is a `Summarize` without aggregates,
+`project`, `extend`, `project-away` and their like are all `Compute`. A relation knows its columns; a column is one by its `id`, whatever
+its name.
 """
 
 from __future__ import annotations
@@ -115,8 +116,9 @@ class Table(Relation, frozen=True):
 
 
 class Rows(Relation, frozen=True):
-    """Constant rows (`datatable`, `getschema`), in this order: values in the form of `Constant.value`. `print` computes over one row without
-    columns."""
+    """Constant rows (`datatable`, `getschema`), in this order: values in the form of `Constant.value`. `print` computes over one row
+    without columns.
+    """
 
     rows: tuple[tuple[Any, ...], ...]
 
@@ -207,7 +209,9 @@ class Concat(Relation, frozen=True):
 
 
 class Shared(Relation, frozen=True):
-    """A relation that a `let` has named and that is read in several places: computed once with `materialize` or `as`, else as DuckDB likes."""
+    """A relation that a `let` has named and that is read in several places: computed once with `materialize` or `as`, else as DuckDB
+    likes.
+    """
 
     name: str
     relation: Relation
@@ -227,8 +231,8 @@ class TextSplit(Struct, frozen=True):
 class Parse(Relation, frozen=True):
     """Rows with what a pattern finds in a text: behind the columns of the source the captured texts, then whether the pattern matched.
 
-    The pattern is either `splits` and what becomes of the rest after them, or a regular expression with one group a capture. Where it does not
-    match, captures are NULL (for '').
+    The pattern is either `splits` and what becomes of the rest after them, or a regular expression with one group a capture. Where it does
+    not match, captures are NULL (for '').
     """
 
     source: Relation
@@ -239,10 +243,11 @@ class Parse(Relation, frozen=True):
 
 
 class Expand(Relation, frozen=True):
-    """`mv-expand`: a row for each element. `elements[i]` is the column, dynamic, of the elements of `values[i]`; the columns of the source go on.
+    """`mv-expand`: a row for each element. `elements[i]` is the column, dynamic, of the elements of `values[i]`; the columns of the source
+    go on.
 
-    Values of one row are expanded side by side, the shorter ones filled up with null. An array has its elements, a bag a bag of each key (or
-    `[key, value]`, where `is_array`), null and any other value itself; what is empty has no row.
+    Values of one row are expanded side by side, the shorter ones filled up with null. An array has its elements, a bag a bag of each key
+    (or `[key, value]`, where `is_array`), null and any other value itself; what is empty has no row.
     """
 
     source: Relation
@@ -264,7 +269,8 @@ class TakeEach(Relation, frozen=True):
 
 
 class MakeSeries(Relation, frozen=True):
-    """`make-series`, over what is aggregated already: for each group of the keys one row with an array of each of the values, by their places.
+    """`make-series`, over what is aggregated already: for each group of the keys one row with an array of each of the values, by their
+    places.
 
     `columns` are the keys, one column of each of the values, and the axis. The place i is at `origin + i * step`. Arrays go from the place
     `first` to before the place `end`; where one of these is None, from the first or to the last place that a group has.
@@ -308,7 +314,8 @@ class ScanStep(Struct, frozen=True):
 
 
 class Scan(Relation, frozen=True):
-    """`scan`: a row for each match of a row of the source with a step, in the order of the rows; of each group by itself where there is one.
+    """`scan`: a row for each match of a row of the source with a step, in the order of the rows; of each group by itself where there is
+    one.
 
     `columns` are those of the source, the declared ones and, last, the number of the match.
     """

@@ -18,9 +18,9 @@ REPEAT_LIMIT = 1024  # what Kusto allows: https://learn.microsoft.com/kusto/quer
 _JOINING = frozenset("strcat strcat_delim array_concat bag_merge set_union zip array_iff array_iif bag_zip".split())
 # what they encode may be twice as long: escapes of JSON, base64, or percent signs
 _ENCODING = frozenset(
-    "pack_array pack bag_pack bag_pack_without_empty pack_dictionary bag_set_key make_list make_list_if make_list_with_nulls make_set make_set_if"
-    " make_bag make_bag_if makelist makeset base64_encode_tostring base64_encode_fromarray url_encode url_encode_component tojson"
-    " dynamic_to_json to_dynamic todynamic translate".split()
+    "pack_array pack bag_pack bag_pack_without_empty pack_dictionary bag_set_key make_list make_list_if make_list_with_nulls make_set"
+    " make_set_if make_bag make_bag_if makelist makeset base64_encode_tostring base64_encode_fromarray url_encode"
+    " url_encode_component tojson dynamic_to_json to_dynamic todynamic translate".split()
 )
 _REWRITE_PLACE = {"replace": 1, "replace_string": 2, "replace_strings": 2, "replace_regex": 2}
 _DELIMITER_ARGUMENT = {"strcat_array": 1, "strcat_delim": 0}  # what is put between values

@@ -39,7 +39,8 @@ def _repeat(value: Argument, count: Argument) -> str:
 def _series(first: str, last: str, step: str, constant_step: object) -> str:
     """A list of integers, cut after the most that an array may have. What is added may be beyond 64 bits; what is kept is not."""
     end = f"CAST({first} AS HUGEINT) + CAST({step} AS HUGEINT) * {MAXIMUM_ELEMENTS - 1}"
-    up, down = f"least({last}, {end})", f"greatest({last}, {end})"
+    # not least() and greatest(), which pass over NULL
+    up, down = (f"CASE WHEN {last} {sign} {end} THEN {end} ELSE {last} END" for sign in "><")
     if isinstance(constant_step, int) and constant_step != 0:
         bound = up if constant_step > 0 else down
     else:
@@ -48,7 +49,7 @@ def _series(first: str, last: str, step: str, constant_step: object) -> str:
 
 
 def _range_of_long(start: Argument, stop: Argument, step: Argument) -> str:
-    return f"CASE WHEN {step.once} <> 0 THEN to_json({_series(start.once, stop.sql, step.once, step.value)}) END"
+    return f"CASE WHEN {step.once} <> 0 THEN to_json({_series(start.once, stop.once, step.once, step.value)}) END"
 
 
 def _range_of_real(start: Argument, stop: Argument, step: Argument) -> str:
@@ -61,14 +62,15 @@ def _range_of_real(start: Argument, stop: Argument, step: Argument) -> str:
 def _range_of_datetime(start: Argument, stop: Argument, step: Argument) -> str:
     micros = f"({step} // {TICKS_PER_MICROSECOND})"
     constant_step = step.value // TICKS_PER_MICROSECOND if isinstance(step.value, int) else None
-    moments = _series(f"epoch_us({start.once})", f"epoch_us({stop})", micros, constant_step)
+    moments = _series(f"epoch_us({start.once})", f"epoch_us({stop.once})", micros, constant_step)
     texts = f"list_transform({moments}, lambda {_EACH}: {jsonable(f'make_timestamp({_EACH})', 'datetime')})"
     return f"CASE WHEN {micros} <> 0 THEN to_json({texts}) END"
 
 
 def _range_of_timespan(start: Argument, stop: Argument, step: Argument) -> str:
-    spans = _series(start.once, stop.sql, step.once, step.value)
-    return f"CASE WHEN {step.once} <> 0 THEN to_json(list_transform({spans}, lambda {_EACH}: {jsonable(_EACH, 'timespan')})) END"
+    spans = _series(start.once, stop.once, step.once, step.value)
+    texts = f"list_transform({spans}, lambda {_EACH}: {jsonable(_EACH, 'timespan')})"
+    return f"CASE WHEN {step.once} <> 0 THEN to_json({texts}) END"
 
 
 scalar("pack_array(first: any, others: any...) -> dynamic", _pack_array, "An array of the values.", nulls="never")

@@ -69,8 +69,9 @@ def _rest(distance: str, size: Argument) -> str:
 
 
 _SUMMARY = "The greatest multiple of the size that is not greater."
-scalar("bin(value: integer, size: integer) -> long", _integer, _SUMMARY, aliases=("floor",))
+# of real numbers first, for that is what a dynamic value is taken for
 scalar("bin(value: real, size: real) -> real", _real, _SUMMARY, aliases=("floor",))
+scalar("bin(value: integer, size: integer) -> long", _integer, _SUMMARY, aliases=("floor",))
 scalar("bin(value: timespan, size: timespan) -> timespan", _integer, _SUMMARY, aliases=("floor",))
 scalar("bin(value: datetime, size: timespan) -> datetime", _datetime, _SUMMARY, aliases=("floor",))
 

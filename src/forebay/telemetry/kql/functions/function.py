@@ -5,26 +5,26 @@ A declaration reads as its documentation does:
     scalar("strlen(text: string) -> long", "length({text})", "Characters of a text.")
     scalar("substring(source: string, start: long, length: long?) -> string", _substring, "A part of a text, from 0.")
 
-The signature. Types are those of KQL, several with `|`; `number` is any number, `integer` int or long, `any` anything. `T` is any type and `N`
-any number, the same (after widening) wherever they stand in one signature, and the answer's type where it stands there. `name: type?` may be
-left out (None), `name: type = value` may be left out for that constant, `name: type...` may be repeated (also not at all), `const name: type`
-has to be a constant. The same name may be declared several times: the first one that takes the arguments' types as they are is chosen, else
-the first one that takes them after conversion (numbers widen; `dynamic` becomes anything).
+The signature. Types are those of KQL, several with `|`; `number` is any number, `integer` int or long, `any` anything. `T` is any type and
+`N` any number, the same (after widening) wherever they stand in one signature, and the answer's type where it stands there. `name: type?`
+may be left out (None), `name: type = value` may be left out for that constant, `name: type...` may be repeated (also not at all), `const
+name: type` has to be a constant. The same name may be declared several times: the first one that takes the arguments' types as they are is
+chosen, else the first one that takes them after conversion (numbers widen; `dynamic` becomes anything).
 
-The SQL is a template with the parameters' names, or a function of `Argument`s that answers SQL. In it, `{text}` is a safe operand (in brackets
-where needed; a string is never NULL), `{text.raw}` may be NULL where a string is '', which is faster and right wherever NULL does as ''
-does; `{text.once}` is short however long the argument is, for what stands in the SQL more than once. `{predicate.condition}`
-is a bool for where NULL counts as false. A repeated parameter is joined by ", ".
-What a value of each type is in SQL: `types.DUCKDB_TYPES`. SQL must not fail for any value: TRY_CAST and TRY, not CAST.
+The SQL is a template with the parameters' names, or a function of `Argument`s that answers SQL. In it, `{text}` is a safe operand (in
+brackets where needed; a string is never NULL), `{text.raw}` may be NULL where a string is '', which is faster and right wherever NULL does
+as '' does; `{text.once}` is short however long the argument is, for what stands in the SQL more than once. `{predicate.condition}` is a
+bool for where NULL counts as false. A repeated parameter is joined by ", ". What a value of each type is in SQL: `types.DUCKDB_TYPES`. SQL
+must not fail for any value: TRY_CAST and TRY, not CAST.
 
 `nulls` says what the SQL answers: "propagate", NULL only where an argument that was taken `raw` (or is not a string) is NULL; "some", also
 otherwise (of a string answer: NULL stands for ''); "never".
 
 `condition` is another template, for where NULL counts as false, such as in `where`: without the handling of nulls.
 
-`python` is for what SQL cannot say: a function of Python values (dynamic decoded from JSON, datetime as naive UTC datetime, timespan as ticks,
-guid as text, a repeated parameter as one list; None for null) that is called row by row, must not raise, and must bound its own work. Its SQL
-is then made by itself.
+`python` is for what SQL cannot say: a function of Python values (dynamic decoded from JSON, datetime as naive UTC datetime, timespan as
+ticks, guid as text, a repeated parameter as one list; None for null) that is called row by row, must not raise, and must bound its own
+work. Its SQL is then made by itself.
 """
 
 from __future__ import annotations

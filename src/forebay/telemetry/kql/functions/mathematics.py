@@ -29,19 +29,20 @@ def _round(value: Argument, places: Argument) -> str:
     """DuckDB takes the number of places as an INTEGER; beyond what a real can have, it changes nothing."""
     if places.is_constant:
         return "NULL::DOUBLE" if places.value is None else f"round({value}, {min(max(places.value, -400), 400)})"
-    return f"round({value}, least(greatest({places}, -400), 400)::INTEGER)"
+    place = places.once
+    return f"round({value}, (CASE WHEN {place} > 400 THEN 400 WHEN {place} < -400 THEN -400 ELSE {place} END)::INTEGER)"
 
 
-# rounding
+# rounding; of real numbers first, for that is what a dynamic value is taken for
+scalar("abs(value: real) -> real", "abs({value})", "The distance from zero.", nulls="propagate")
 scalar(
     "abs(value: integer) -> long",
     lambda value: f"abs({value}::BIGINT)" if value.type == "int" else f"TRY(abs({value}))",
     "The distance from zero.",
 )
-scalar("abs(value: real) -> real", "abs({value})", "The distance from zero.", nulls="propagate")
 scalar("abs(value: timespan) -> timespan", "TRY(abs({value}))", "The timespan without its sign.")
-scalar("ceiling(value: integer) -> real", "{value}::DOUBLE", "The number itself.", nulls="propagate")
 scalar("ceiling(value: real) -> real", "ceil({value})", "The least whole number that is not less.", nulls="propagate")
+scalar("ceiling(value: integer) -> real", "{value}::DOUBLE", "The number itself.", nulls="propagate")
 scalar("round(value: real) -> real", "round({value})", "The nearest whole number, halves away from zero.", nulls="propagate")
 scalar("round(value: real, places: long) -> real", _round, "The nearest number of so many places after the point.", nulls="propagate")
 scalar("sign(value: real) -> real", "coalesce(sign({value}), 0)::DOUBLE", "-1, 0 or 1; 0 also of null and NaN.", nulls="never")

@@ -9,7 +9,7 @@ from typing import Any
 from forebay.telemetry.kql.syntax.nodes import DynamicValue
 from forebay.telemetry.kql.types import DUCKDB_TYPES, TICKS_PER_DAY, TICKS_PER_MICROSECOND, TICKS_PER_SECOND, KqlType
 
-_YEAR_1 = datetime(1, 1, 1)
+_YEAR_1 = datetime(1, 1, 1)  # noqa: DTZ001 - DuckDB's have no zone
 _LAST_TICK = 3_155_378_975_999_999_999  # of the year 9999
 
 

@@ -168,7 +168,7 @@ def _take(generator: Generator, relation: bound.Take) -> Select:
     select = generator.select(relation.source)
     if select.limit is not None:
         select = select.nested()
-    select.limit = generator.standalone(relation.count)
+    select.limit = _row_count(generator, relation.count)
     if select.has_rowid and select.order and not select.has_windows and select.keys is None and _is_large(relation):
         select.keep("\n".join(["SELECT rowid", *select.from_where(), f"ORDER BY {', '.join(select.order)}", f"LIMIT {select.limit}"]))
     return select
@@ -182,7 +182,7 @@ def _is_large(relation: bound.Take) -> bool:
 
 def _row_count(generator: Generator, count: bound.Expr) -> str:
     """A number of rows; LIMIT takes NULL for no limit, and fails below 0."""
-    written = ExpressionWriter(generator, {}, {}).value(count)
+    written = generator.standalone(count)
     return written if isinstance(count, bound.Constant) else f"greatest(coalesce({written}, 0), 0)"
 
 
@@ -192,7 +192,7 @@ def _sample(generator: Generator, relation: bound.Sample) -> Select:
     if select.limit is not None or select.keys is not None:
         select = select.nested()
     select.order = ["random()"]
-    select.limit = generator.standalone(relation.count)
+    select.limit = _row_count(generator, relation.count)
     return select
 
 

@@ -103,7 +103,7 @@ class Select:
     def read(self) -> str:
         """What it reads, with what is computed below."""
         source = self.source
-        level: dict[str, str] = {}
+        level: dict[str, str] = {"rowid": "rowid"} if self.hoisted and self.has_rowid else {}  # which `*` leaves out
         for sql, name in self.hoisted.items():
             # where an output refers to another one of its own SELECT, DuckDB copies that one: twice, four times, ...
             if any(known in sql for known in level.values()):

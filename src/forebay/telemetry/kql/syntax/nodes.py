@@ -459,11 +459,12 @@ class SampleDistinct(Operator, frozen=True):
 
 
 class Partition(Operator, frozen=True):
-    """`partition by key (operators)` or `{ pipeline }`."""
+    """`partition by key (operators)` or `{ source | operators }`."""
 
     key: Expression
     body: tuple[Operator, ...]
     parameters: tuple[Parameter, ...] = ()
+    source: Expression | None = None
 
 
 class GetSchema(Operator, frozen=True):

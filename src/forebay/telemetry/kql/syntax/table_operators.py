@@ -17,12 +17,12 @@ from forebay.telemetry.kql.syntax.nodes import (
     Member,
     Name,
     Partition,
+    Pipeline,
     Search,
     SearchSource,
     SearchTerm,
     Union,
     UnionSource,
-    Unsupported,
     Wildcard,
 )
 from forebay.telemetry.kql.syntax.row_operators import RowOperatorReader
@@ -109,15 +109,16 @@ class TableOperatorReader(RowOperatorReader):
         name = self.name()
         return As(start, self.end(), name)
 
-    def partition(self, start: int) -> Partition | Unsupported:
+    def partition(self, start: int) -> Partition:
         parameters = self.parameters()
         self.expect("by")
         key = self._partition_key()
         if self.at("{"):
             peak = self.open("{")
-            self.pipeline()
+            made = self.pipeline()
             self.close("}", peak)
-            return Unsupported(start, self.end(), "partition { }")
+            source, body = (made.source, made.operators) if isinstance(made, Pipeline) else (made, ())
+            return Partition(start, self.end(), key, body, parameters, source)
         peak = self.open("(")
         operators = self.operators()
         self.close(")", peak)

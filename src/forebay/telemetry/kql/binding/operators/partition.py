@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from forebay.telemetry.kql.binding import bound, windows
 from forebay.telemetry.kql.binding.binder import Binder, binds
-from forebay.telemetry.kql.binding.environment import Environment
+from forebay.telemetry.kql.binding.environment import Environment, ScalarBinding
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
 from forebay.telemetry.kql.binding.partitioned import Groups, partitioned
 from forebay.telemetry.kql.functions import registry
@@ -21,7 +21,8 @@ def _partition(binder: Binder, node: nodes.Partition, source: bound.Relation, en
             raise error(
                 parameter,
                 "unsupported",
-                f"partition: rows that are ordered in each group are not supported with {parameter.name}={parameter.value}, which leaves open how the groups follow each other",
+                f"partition: rows that are ordered in each group are not supported with {parameter.name}={parameter.value},"
+                " which leaves open how the groups follow each other",
                 hint="leave the hint out",
                 construct="partition hint.strategy",
             )
@@ -32,6 +33,8 @@ def _partition(binder: Binder, node: nodes.Partition, source: bound.Relation, en
         raise error(
             node.key, "type", "partition: expected something to group by, got dynamic", hint="tostring(), tolong(), ... makes it so"
         )
+    if node.source is not None:
+        return _from_source(binder, node, source, key.column, environment)
     passed = tuple(bound.ColumnRef(column.type, column) for column in source.columns)
     # rows have an order within the body only where they had one, or where they are asked for one
     rows = bound.Compute(source.columns, source, passed)
@@ -44,6 +47,35 @@ def _partition(binder: Binder, node: nodes.Partition, source: bound.Relation, en
         number = bound.WindowCall("long", row_number, (bound.Constant("long", 1), None))
         grouped = bound.Compute((*source.columns, place), source, (*passed, number))
     found = partitioned(binder, body, rows, Groups(grouped, key.column, place, ()), node, "partition")
+    return binder.compute(found, [(column.name, bound.ColumnRef(column.type, column)) for column in body.columns])
+
+
+def _from_source(
+    binder: Binder, node: nodes.Partition, source: bound.Relation, key: bound.Column, environment: Environment
+) -> bound.Relation:
+    """`{ T | ... }`: the rows of a table of its own for each key, which the operators may name."""
+    assert node.source is not None, "only then is it called"
+    inside = Environment(environment)
+    inside.set(key.name, ScalarBinding(bound.ColumnRef(key.type, key)))
+    table = binder.relation(node.source, environment)
+    if any(column.name == key.name for column in table.columns):
+        raise error(node.source, "type", f"partition: the table has a column {key.name[:100]!r} as well", hint="rename one before")
+    keys = bound.Summarize((key,), source, (bound.ColumnRef(key.type, key),), ())
+    one = bound.Constant("long", 1)
+    columns = (key, *table.columns)
+    each = bound.Join(columns, keys, table, "inner", ((one, one),), columns)
+    rows = bound.Compute(table.columns, table, tuple(bound.ColumnRef(column.type, column) for column in table.columns))
+    body = binder.pipe(rows, node.body, inside)
+    here: bound.Relation | None = body
+    while here is not None and here is not rows:
+        # without rows, an aggregate still has one, which a group that is gone would not have
+        if not isinstance(here, (bound.Compute, bound.Filter, bound.Take, bound.Sort, bound.Parse, bound.Expand)) or (
+            isinstance(here, bound.Compute) and any(map(windows.has_window, here.outputs))
+        ):
+            message = "partition { }: where, extend, project, parse, mv-expand, sort and take are supported"
+            raise error(node, "unsupported", message, construct="partition { }")
+        here = getattr(here, "source", None)
+    found = partitioned(binder, body, rows, Groups(each, key, None, ()), node, "partition")
     return binder.compute(found, [(column.name, bound.ColumnRef(column.type, column)) for column in body.columns])
 
 
