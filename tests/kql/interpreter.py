@@ -16,6 +16,10 @@ from forebay.telemetry.kql.binding import bound
 Row = dict[int, Any]  # values by the id of their column
 
 
+class AnyNumber(int):
+    """The number of a row among rows in no order."""
+
+
 class Rows(NamedTuple):
     """Rows; where they have an order, each with its rank, equal ones of which may come in any order."""
 
@@ -171,7 +175,8 @@ class Interpreter:
         for place, before in zip(places, [None, *places], strict=False):
             is_new = before is None or [_typed_key(each) for each in keys[place]] != [_typed_key(each) for each in keys[before]]
             ranks.append((ranks[-1] if ranks else 0) + is_new)
-        return Rows([source.rows[place] for place in places], ranks)
+        is_any = any(isinstance(each, AnyNumber) for values in keys for each in values)
+        return Rows([source.rows[place] for place in places], None if is_any else ranks)
 
     def _serialize(self, relation: bound.Serialize) -> Rows:
         return self.relation(relation.source)
@@ -249,7 +254,7 @@ class Interpreter:
                 if relation.index is not None:
                     made[relation.index.id] = place
                 if relation.row is not None:
-                    made[relation.row.id] = number
+                    made[relation.row.id] = number if source.has_order else AnyNumber(number)
                 rows.append(made)
                 ranks.append(len(ranks) if source.has_order else 0)
         return Rows(rows, ranks if source.has_order and source.ranks is not None else None)

@@ -30,7 +30,13 @@ def _equal(kinds: Kinds, values: Values) -> bool | None:
         left, right = (None if each is None else bool(each) for each in (left, right))
     if left is None and right is None:
         return None
+    left, right = _alike(kinds, (left, right))
     return left is not None and right is not None and bool(left == right)
+
+
+def _alike(kinds: Kinds, values: Values) -> Values:
+    """An integer beside a real is a real."""
+    return [float(each) for each in values] if "real" in kinds and None not in values else values
 
 
 def _as_other(kinds: Kinds, values: Values) -> tuple[Any, ...]:
@@ -47,8 +53,17 @@ def _unequal(kinds: Kinds, values: Values) -> bool | None:
     return None if found is None else not found
 
 
+def _ordered(compare: Callable[[Any, Any], bool]) -> Callable[[Kinds, Values], Any]:
+    def answer(kinds: Kinds, values: Values) -> bool | None:
+        if None in values and any(map(is_nan, values)):
+            raise Undefined("the order of NaN and null")
+        return None if None in values else compare(*_alike(kinds, values))
+
+    return answer
+
+
 for _name, _compare in (("<", operator.lt), ("<=", operator.le), (">", operator.gt), (">=", operator.ge)):
-    scalar(_name)(lambda left, right, compare=_compare: compare(left, right))
+    typed(_name)(_ordered(_compare))
 
 
 @typed("between")

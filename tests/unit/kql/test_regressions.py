@@ -124,3 +124,8 @@ def test_what_is_used_several_times_is_computed_once() -> None:
 def test_a_pipeline_that_is_too_deep_is_refused() -> None:
     with pytest.raises(KqlError, match="too complex"):
         rows("T" + " | summarize id = sum(id) by s" * 600)
+
+
+def test_the_least_numbers_have_no_opposite_of_their_type() -> None:
+    least = {"-(long(-9223372036854775808))": -(2**63), "-(int(-2147483648))": 2**31, "-(-9223372036854775808)": -(2**63)}
+    assert values(least) == least

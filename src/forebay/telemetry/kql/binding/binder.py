@@ -22,7 +22,7 @@ from forebay.telemetry.kql.syntax import nodes
 from forebay.telemetry.kql.types import INTEGERS, KqlType, Schema, TableSchema
 
 EXPRESSION_LIMIT = 20_000  # bound expressions of one query, its functions' bodies counted where they are called
-WEIGHT_LIMIT = 2_000  # relations of one query, those of `let` counted where they are read
+WEIGHT_LIMIT = 2_000  # relations of one query; what `let` has named is one wherever it is read, for it is computed once
 WIDTH_LIMIT = 500_000  # columns of all relations of one query
 CALL_DEPTH_LIMIT = 20  # of the query's own functions
 
@@ -74,9 +74,7 @@ class Binder:
         self._weight = 0
         self._width = 0
         self._depth = 0
-        self._weights: dict[int, int] = {}
         self._tabular: dict[int, bool] = {}  # whether a function answers a table, by the identity of its node
-        self._trail: list[bound.Relation] = []
 
     # making
 
@@ -126,7 +124,7 @@ class Binder:
         self._weight += weight
         if self._weight > WEIGHT_LIMIT:
             raise error(
-                node, "too_complex", f"the query reads more than {WEIGHT_LIMIT} tables and operators, those of let counted at each use"
+                node, "too_complex", f"the query has more than {WEIGHT_LIMIT} tables and operators, those of functions counted at each call"
             )
 
     def widen(self, node: nodes.Node, relation: bound.Relation) -> bound.Relation:
@@ -226,11 +224,7 @@ class Binder:
 
     def read(self, found: TableBinding, node: nodes.Node) -> bound.Relation:
         """What `let` has named, with columns of its own each time that it is read."""
-        weight = self._weights.get(id(found.relation))
-        if weight is None:
-            weight = self._weights[id(found.relation)] = bound_weight(found.relation, self._weights)
-            self._trail.append(found.relation)  # so that no identity is used twice
-        self.weigh(node, weight)
+        self.weigh(node)
         columns = tuple(self.column(each.name, each.type, is_nullable=each.is_nullable) for each in found.relation.columns)
         return bound.Shared(columns, found.name, found.relation, found.is_materialized)
 
@@ -345,7 +339,8 @@ class Binder:
         is_integer = kind in INTEGERS and value.type in INTEGERS  # a literal is long, and may be passed for int
         if is_integer and isinstance(value, bound.Constant) and (value.value is None or abs(value.value) < 2**31):
             return bound.Constant(kind, value.value)
-        if is_integer or calls.is_wider(kind, value.type) or "dynamic" in (kind, value.type):
+        # anything may be passed for a text: Azure's own workbooks do so with times
+        if is_integer or calls.is_wider(kind, value.type) or kind == "string" or "dynamic" in (kind, value.type):
             return calls.convert(value, kind)
         raise error(argument, "type", f"{found.name}(): expected {kind} for {parameter.name}, got {value.type}")
 
@@ -378,14 +373,3 @@ def children(relation: bound.Relation) -> list[bound.Relation]:
         elif isinstance(each, bound.SortKey):
             pending.append(each.expression)
     return found
-
-
-def bound_weight(relation: bound.Relation, known: dict[int, int]) -> int:
-    """How many relations it is, those that are shared counted at each use."""
-    weight = 1
-    for each in children(relation):
-        if isinstance(each, bound.Shared):
-            weight += known.get(id(each.relation)) or bound_weight(each.relation, known)
-        else:
-            weight += bound_weight(each, known)
-    return weight

@@ -16,6 +16,7 @@ from forebay.telemetry.kql.types import KqlType
 if TYPE_CHECKING:
     from forebay.telemetry.kql.binding.binder import Binder
 
+_LEAST_INT = -(2**31)
 _NEGATED = {"!in": "in", "!in~": "in~"}
 
 
@@ -156,7 +157,9 @@ class ExpressionBinder:
 
     def _unary(self, node: nodes.Unary) -> bound.Expr:
         operand = self.bind(node.operand)
-        if isinstance(operand, bound.Constant) and operand.type != "dynamic" and isinstance(operand.value, (int, float)):
+        is_number = isinstance(operand, bound.Constant) and operand.type != "dynamic" and isinstance(operand.value, (int, float))
+        # the least int, long and timespan have no opposite of their type
+        if is_number and (operand.type == "real" or operand.value > _LEAST_INT):
             return operand if node.operator == "+" else bound.Constant(operand.type, -operand.value)
         return operand if node.operator == "+" else calls.call("-", [operand], node.start, node.end)
 
@@ -168,7 +171,9 @@ class ExpressionBinder:
         value = self._operand(chain[-1].left, chain[-1].operator)
         for each in reversed(chain):
             self.binder.count(each)
-            value = calls.call(each.operator, [value, self._operand(each.right, each.operator)], each.start, each.end)
+            value = calls.call(
+                each.operator, _with_zero_spans(each.operator, value, self._operand(each.right, each.operator)), each.start, each.end
+            )
         return value
 
     def _operand(self, node: nodes.Expression, operator: str) -> bound.Expr:
@@ -280,6 +285,17 @@ class ExpressionBinder:
 
     def _pipeline(self, node: nodes.Expression) -> bound.Expr:
         raise error(node, "type", "expected a value, got a table", hint="toscalar(...) takes the first value of a table")
+
+
+def _with_zero_spans(operator: str, left: bound.Expr, right: bound.Expr) -> list[bound.Expr]:
+    """The operands, a number 0 beside a timespan as the timespan of nothing, which it is in whatever unit."""
+    operands = [left, right]
+    if operator in ("==", "!=", "<", "<=", ">", ">="):
+        for index, other in ((0, right), (1, left)):
+            each = operands[index]
+            if other.type == "timespan" and isinstance(each, bound.Constant) and each.type == "long" and each.value == 0:
+                operands[index] = bound.Constant("timespan", 0)
+    return operands
 
 
 _METHODS: dict[type[Any], Callable[[ExpressionBinder, Any], bound.Expr]] = {
