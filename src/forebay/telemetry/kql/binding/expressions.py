@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -157,10 +158,10 @@ class ExpressionBinder:
 
     def _unary(self, node: nodes.Unary) -> bound.Expr:
         operand = self.bind(node.operand)
-        is_number = isinstance(operand, bound.Constant) and operand.type != "dynamic" and isinstance(operand.value, (int, float))
+        is_negated = node.operator == "-" and operand.type in ("int", "long", "real", "timespan")
         # the least int, long and timespan have no opposite of their type
-        if is_number and (operand.type == "real" or operand.value > _LEAST_INT):
-            return operand if node.operator == "+" else bound.Constant(operand.type, -operand.value)
+        if is_negated and isinstance(operand, bound.Constant) and operand.value is not None and not -math.inf < operand.value <= _LEAST_INT:
+            return bound.Constant(operand.type, -operand.value)
         return operand if node.operator == "+" else calls.call("-", [operand], node.start, node.end)
 
     def _binary(self, node: nodes.Binary) -> bound.Expr:

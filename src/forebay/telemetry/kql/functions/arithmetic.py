@@ -106,6 +106,12 @@ def _shifted(sign: int) -> Callable[[Argument, Argument], str]:
     return sql
 
 
+def _negative(value: Argument) -> str:
+    if value.is_constant and value.value is not None:
+        return f"({wrapped(-value.value)})::BIGINT"
+    return f"-{as_long(value)}" if value.type == "int" else f"coalesce(TRY(-{value.once}), {value.once})"
+
+
 later = _shifted(1)
 
 
@@ -170,7 +176,7 @@ operator(
 
 operator(
     "-(value: integer) -> long",
-    lambda value: f"-{as_long(value)}" if value.type == "int" else f"coalesce(TRY(-{value.once}), {value.once})",
+    _negative,
     "The opposite.",
     nulls="propagate",
 )
