@@ -268,8 +268,8 @@ def test_a_query_without_a_server_tells_what_happened_to_files(tmp_path: Path, e
     assert json.loads(printed)["tables"][0]["rows"] == [["indexed", 1], ["skipped", 1]]
     wrong = forebay("query", "documents\n| wher status == 'x'", cwd=tmp_path, environment=environment)
     assert (wrong.returncode, wrong.stdout) == (1, "")
-    assert wrong.stderr.startswith("error: line 2, column 1: ")
-    assert "\n  | wher status == 'x'\n  ^\n" in wrong.stderr
+    assert wrong.stderr.startswith("error: line 2, column 3: ")
+    assert "\n  | wher status == 'x'\n    ^\n" in wrong.stderr
     assert forebay("reindex", cwd=tmp_path, environment=environment).stdout.startswith("The index is that of the settings")
 
 

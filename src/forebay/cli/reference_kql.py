@@ -38,8 +38,8 @@ its SQL; `POST /query/complete` says what may be written at a place, for editors
   `join kind=innerunique` choose accordingly.
 - **Columns that depend on data** (`pivot`, `bag_unpack` without the columns that they make) are read from it before the query runs, so
   such a query reads twice, and can be explained only when it names them: `evaluate pivot(a) : (name: type, ...)`.
-- **Limits.** A text of 64 KiB; brackets and pipes nested 100 deep; 2,000 tables and operators, and 20,000 expressions, with those of `let`
-  counted where they are used; functions that call each other 20 deep; values up to 4,096 times as long as those of the tables.
+- **Limits.** A text of 64 KiB; brackets and pipes nested 100 deep; 2,000 tables and operators, and 20,000 expressions, those of functions
+  counted at each call; functions that call each other 20 deep; values up to 4,096 times as long as those of the tables.
 - **Names.** A query sees the tables of its project. Other clusters, databases, files and addresses cannot be named.
 """
 
