@@ -9,7 +9,7 @@ from typing import Any
 from tests.kql import conversions
 from tests.kql.conversions import in_json, text_of_dynamic
 from tests.kql.declarations import INTEGERS, Kinds, Values, scalar, typed
-from tests.kql.numbers import later
+from tests.kql.numerics import later
 from tests.kql.values import Undefined, is_nan
 
 # comparison: https://learn.microsoft.com/kusto/query/scalar-data-types/null-values

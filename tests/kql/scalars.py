@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from tests.kql import conversions, dynamics, logic, numbers, texts, times  # noqa: F401 - each declares its functions
+from tests.kql import conversions, dynamics, logic, numerics, texts, times  # noqa: F401 - each declares its functions
 from tests.kql.conversions import in_json, kind_of, to_string
 from tests.kql.declarations import SCALARS, Kinds, Values, scalar, typed
 
