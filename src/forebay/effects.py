@@ -34,6 +34,10 @@ class Clock(Protocol):
         """The wall time, timezone-aware UTC."""
         ...
 
+    def now_us(self) -> int:
+        """The same in microseconds since the epoch."""
+        ...
+
     def monotonic(self) -> float:
         """Seconds that never run backwards; only differences mean something."""
         ...
@@ -159,6 +163,9 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+    def now_us(self) -> int:
+        return time.time_ns() // 1000
 
     def monotonic(self) -> float:
         return time.monotonic()

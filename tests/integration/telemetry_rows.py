@@ -28,6 +28,9 @@ class FixedClock(SystemClock):
     def now(self) -> datetime:
         return NOW
 
+    def now_us(self) -> int:
+        return to_microseconds(NOW)
+
 
 def iso(at: datetime) -> str:
     return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds")

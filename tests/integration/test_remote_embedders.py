@@ -37,6 +37,7 @@ from forebay.pipeline.embedders.port import Embedder
 from forebay.pipeline.embedders.remote import RemoteEmbedder
 from forebay.settings import load_settings
 from forebay.testing.embedder_contract import EmbedderContract
+from forebay.values.times import to_microseconds
 
 KEY = "sk-very-secret-5d2f6f0c"
 TEXTS = ["rain in the mountains", "an invoice is due", "def read_lines(path)"]
@@ -50,6 +51,9 @@ class HastyClock:
 
     def now(self) -> datetime:
         return datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=self.seconds)
+
+    def now_us(self) -> int:
+        return to_microseconds(self.now())
 
     def monotonic(self) -> float:
         return self.seconds

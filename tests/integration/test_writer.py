@@ -17,6 +17,7 @@ from forebay.database.readers import open_reader
 from forebay.database.writer import BULK_BUDGET_SECONDS, GROUP_LIMIT_UNITS, ThreadWriter
 from forebay.effects import SystemClock
 from forebay.errors import ForebayError
+from forebay.values.times import to_microseconds
 
 SCHEMA = {"test": ["CREATE TABLE items (name TEXT PRIMARY KEY)"]}
 
@@ -28,6 +29,9 @@ class HandClock:
 
     def now(self) -> datetime:
         return datetime(2030, 1, 1, tzinfo=UTC)
+
+    def now_us(self) -> int:
+        return to_microseconds(self.now())
 
     def monotonic(self) -> float:
         return self.seconds

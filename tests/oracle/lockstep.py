@@ -90,12 +90,12 @@ class Lockstep:
         self.library = LibraryHost(
             self.orchestrator, instance_id=INSTANCE_ID, value=value, now=self.now, keeps_events=self.host_keeps_events
         )
-        context = OrchestrationContext(instance_id=INSTANCE_ID, value=json.loads(json.dumps(value)), now=self.now)
+        context = OrchestrationContext(instance_id=INSTANCE_ID, input_json=json.dumps(value), now_us=self.now_us)
         self.driver = Driver(self.orchestrator, context)
         self.driver.start()
         for name, data in unread:
             self.library.raise_event(name, data, self.now)
-            self.driver.raise_event(name, data, now=self.now)
+            self.driver.raise_event(name, data, now_us=self.now_us)
         self._compare()
 
     # -- what happens --------------------------------------------------------------------------------------------------
@@ -122,7 +122,7 @@ class Lockstep:
         at_us, name, data = self.events_to_come.pop(0)
         self.now_us = max(self.now_us, at_us)
         self.library.raise_event(name, data, self.now)
-        self.driver.raise_event(name, data, now=self.now)
+        self.driver.raise_event(name, data, now_us=self.now_us)
         self._compare()
 
     def _call_ends(self, ended: Pending) -> None:
@@ -161,7 +161,7 @@ class Lockstep:
     def _settle(self, number: int, *, result: Any = None, failure: Failure | None = None) -> None:
         task_id = self.task_ids[number]
         assert task_id is not None
-        self.driver.settle(task_id, now=self.now, result=result, failure=failure)
+        self.driver.settle(task_id, now_us=self.now_us, result=result, failure=failure)
         self._compare()
 
     def _is_cancelled(self, pending: Pending) -> bool:

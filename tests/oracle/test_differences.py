@@ -18,6 +18,7 @@ from forebay.durable.failures import Failure
 from forebay.durable.orchestration.actions import Action, ActivityAction, TimerAction
 from forebay.durable.orchestration.context import OrchestrationContext
 from forebay.durable.orchestration.driver import Driver
+from forebay.values.times import to_microseconds
 
 STARTED = {"EventType": HistoryEventType.ORCHESTRATOR_STARTED, "EventId": -1, "IsPlayed": False, "Timestamp": START.isoformat()}
 
@@ -33,7 +34,7 @@ def test_ours_does_what_is_said_of_it(difference: Difference) -> None:
 
 
 def test_every_public_name_of_the_librarys_context_is_ours_too_or_is_listed_as_missing() -> None:
-    ours = OrchestrationContext(instance_id="mine", value=None, now=START)
+    ours = OrchestrationContext(instance_id="mine", input_json="null", now_us=to_microseconds(START))
     body = {"history": [STARTED], "instanceId": "mine", "isReplaying": False, "parentInstanceId": None}
     library = DurableOrchestrationContext(**body)
 
@@ -70,17 +71,17 @@ def on_library(difference: Difference) -> Any:
 
 
 def on_ours(difference: Difference) -> Any:
-    context = OrchestrationContext(instance_id="mine", value=None, now=START)
+    context = OrchestrationContext(instance_id="mine", input_json="null", now_us=to_microseconds(START))
     driver = Driver(difference.orchestrator, context)
     driver.start()
     actions: list[Action] = driver.take_actions()
     for kind, *what in difference.happens:
         if kind == "event":
-            driver.raise_event(*what, now=START)
+            driver.raise_event(*what, now_us=to_microseconds(START))
         elif kind == "completed":
-            driver.settle(what[0], now=START, result=what[1])
+            driver.settle(what[0], now_us=to_microseconds(START), result=what[1])
         else:
-            driver.settle(what[0], now=START, failure=Failure(code=BROKEN, message=what[1], retryable=True))
+            driver.settle(what[0], now_us=to_microseconds(START), failure=Failure(code=BROKEN, message=what[1], retryable=True))
         actions += driver.take_actions()
     driver.close()
     if difference.seen == "calls":

@@ -1,8 +1,9 @@
 from __future__ import annotations
 
 import gc
+import json
 from collections.abc import Generator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from forebay.durable.orchestration.actions import Action, ActivityAction
 from forebay.durable.orchestration.driver import Driver
 from forebay.durable.registry import OrchestratorFunction
 from forebay.errors import ForebayError
+from forebay.values.times import to_microseconds
 
 START = datetime(2030, 1, 1, tzinfo=UTC)
 NO = Failure(code="no", message="it does not work", retryable=True)
@@ -23,7 +25,7 @@ class Story:
     """Drives an orchestrator by hand."""
 
     def __init__(self, orchestrator: OrchestratorFunction, value: Any = None) -> None:
-        self.context = OrchestrationContext(instance_id="story", value=value, now=START)
+        self.context = OrchestrationContext(instance_id="story", input_json=json.dumps(value), now_us=to_microseconds(START))
         self.driver = Driver(orchestrator, self.context)
         self.driver.start()
         self.scheduled: list[Action] = self.driver.take_actions()
@@ -32,8 +34,8 @@ class Story:
         return [(each.task_id, each.name, each.input_json) for each in self.scheduled]
 
     def settle(self, task_id: int, result: Any = None, failure: Failure | None = None, *, after_seconds: float = 1) -> None:
-        now = self.context.current_utc_datetime + timedelta(seconds=after_seconds)
-        self.driver.settle(task_id, now=now, result=result, failure=failure)
+        now_us = self.context.now_us + int(after_seconds * 1e6)
+        self.driver.settle(task_id, now_us=now_us, result=result, failure=failure)
         self.scheduled = self.driver.take_actions()
 
     @property

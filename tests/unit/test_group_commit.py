@@ -14,6 +14,7 @@ from forebay.database.database import open_writer_connection
 from forebay.database.group import GroupCommitter
 from forebay.database.transaction import Transaction
 from forebay.errors import ForebayError
+from forebay.values.times import to_microseconds
 
 SCHEMA = {"test": ["CREATE TABLE items (name TEXT PRIMARY KEY); CREATE TABLE sizes (bytes BLOB)"]}
 
@@ -27,6 +28,9 @@ class SteppingClock:
     def now(self) -> datetime:
         shown = self._seconds.pop(0) if len(self._seconds) > 1 else self._seconds[0]
         return datetime(2030, 1, 1, tzinfo=UTC) + timedelta(seconds=shown)
+
+    def now_us(self) -> int:
+        return to_microseconds(self.now())
 
     def monotonic(self) -> float:
         return 0.0
@@ -258,3 +262,23 @@ def test_whatever_fails_the_file_holds_exactly_what_was_reported_as_written(grou
     assert set(names(connection)) == written
     assert not connection.in_transaction
     connection.close()
+
+
+@given(st.lists(st.integers(0, 150), max_size=200), st.sets(st.integers(0, 150), max_size=20))
+def test_many_rows_in_few_statements_are_the_rows_and_what_was_there_stays(numbers: list[int], known: set[int]) -> None:
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.execute("CREATE TABLE numbers (id INTEGER PRIMARY KEY AUTOINCREMENT, number INTEGER UNIQUE, name TEXT)")
+    connection.executemany("INSERT INTO numbers (number, name) VALUES (?, 'known')", [(number,) for number in sorted(known)])
+    statements: list[str] = []
+    connection.set_trace_callback(statements.append)
+    values = [value for number in numbers for value in (number, f"n{number}")]
+
+    count, last = Transaction(connection, 1).insert_rows("numbers (number, name)", 2, values, "ON CONFLICT (number) DO NOTHING")
+
+    new = list(dict.fromkeys(number for number in numbers if number not in known))
+    assert connection.execute("SELECT number FROM numbers WHERE name <> 'known' ORDER BY id").fetchall() == [(number,) for number in new]
+    assert count == len(new)
+    ids = [number for (number,) in connection.execute("SELECT id FROM numbers WHERE name <> 'known' ORDER BY id")]
+    assert ids[-1:] == [last][:count]
+    assert count < len(numbers) or ids == list(range(last - count + 1, last + 1))
+    assert len([each for each in statements if each.startswith("INSERT")]) <= len(numbers) // 64 + 3 + 3 + 3

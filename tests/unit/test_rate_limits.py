@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from forebay.errors import ForebayError
 from forebay.server.rate_limits import TokenBuckets
+from forebay.values.times import to_microseconds
 
 
 class StandingClock:
@@ -18,6 +19,9 @@ class StandingClock:
 
     def now(self) -> datetime:
         return datetime(2030, 1, 1, tzinfo=UTC)
+
+    def now_us(self) -> int:
+        return to_microseconds(self.now())
 
     def monotonic(self) -> float:
         return self.seconds

@@ -12,6 +12,7 @@ from forebay.effects import SystemClock
 from forebay.telemetry.drainer import Drainer
 from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.store.store import TelemetryStore
+from forebay.values.times import to_microseconds
 
 WRITTEN_AT = datetime(2026, 11, 22, 6, tzinfo=UTC)  # the time of every query, so that the same page is written again
 
@@ -19,6 +20,9 @@ WRITTEN_AT = datetime(2026, 11, 22, 6, tzinfo=UTC)  # the time of every query, s
 class _StillClock(SystemClock):
     def now(self) -> datetime:
         return WRITTEN_AT
+
+    def now_us(self) -> int:
+        return to_microseconds(WRITTEN_AT)
 
 
 @asynccontextmanager

@@ -46,7 +46,7 @@ class GroupCommitter:
         Guarantees: the units that did not raise are durable when this returns, or none is and every one holds an
         exception. A unit that raises leaves no trace and disturbs no other.
         """
-        self._last_us = max(self._last_us + 1, self._floor_us + 1, int(self._clock.now().timestamp() * 1_000_000))
+        self._last_us = max(self._last_us + 1, self._floor_us + 1, self._clock.now_us())
         transaction = Transaction(self._connection, self._last_us)
         try:
             self._roll_back()

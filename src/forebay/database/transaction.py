@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import Executable
@@ -12,6 +13,8 @@ from sqlalchemy.sql.elements import ClauseElement
 
 _DIALECT = sqlite.dialect(paramstyle="named")
 _compiled: dict[int, tuple[ClauseElement, str]] = {}
+
+_ROWS = (64, 16, 4, 1)  # rows in one statement: few enough statements to be kept prepared
 
 Parameters = Mapping[str, Any] | Sequence[Any]
 
@@ -31,9 +34,31 @@ class Transaction:
         """Run one statement: SQL text, or a SQLAlchemy statement that lives as long as the program."""
         return self.connection.execute(sql_of(statement), parameters)
 
+    def insert_rows(self, into: str, width: int, values: Sequence[Any], otherwise: str = "") -> tuple[int, int]:
+        """`INSERT INTO {into} VALUES` rows of `width` values, given one after the other, `{otherwise}`.
+
+        How many rows went in, and the row id of the last one if any did. Many rows are one statement, on which SQLite works without the
+        interpreter's lock; `execute_many` takes and returns it for each row.
+        """
+        inserted_count, last_id, begin = 0, 0, 0
+        for row_count in _ROWS:
+            size = row_count * width
+            while len(values) - begin >= size:
+                done = self.connection.execute(_insert(into, width, row_count, otherwise), values[begin : begin + size])
+                inserted_count += done.rowcount
+                last_id = done.lastrowid or 0
+                begin += size
+        return inserted_count, last_id
+
     def execute_many(self, statement: Executable | str, rows: Iterable[Parameters]) -> sqlite3.Cursor:
         """Run one statement for each row."""
         return self.connection.executemany(sql_of(statement), rows)
+
+
+@lru_cache(128)
+def _insert(into: str, width: int, row_count: int, otherwise: str) -> str:
+    row = f"({', '.join('?' * width)})"
+    return f"INSERT INTO {into} VALUES {', '.join([row] * row_count)} {otherwise}"
 
 
 def sql_of(statement: Executable | str) -> str:

@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from msgspec.structs import replace
-
 from forebay.durable.instances.operations import InstanceFilter, Operations
 from forebay.durable.instances.status import OrchestrationStatus
 from forebay.durable.journal.journal import RuntimeStatus
@@ -53,8 +51,8 @@ class DurableClient:
         Raises `ForebayError`: `orchestrator_not_found`,
         `instance_exists` (the id with another orchestrator or input), `payload_too_large`, `database_unavailable`.
         """
-        new = self._engine.new_instance(orchestration_function_name, instance_id, client_input, version)
-        await self._engine.start_instance(replace(new, lane=lane, correlation=correlation))
+        new = self._engine.new_instance(orchestration_function_name, instance_id, client_input, version, lane, correlation)
+        await self._engine.start_instance(new)
         return new.id
 
     async def get_status(
@@ -140,8 +138,8 @@ class DurableClient:
         Raises `ForebayError` as `start_new` does, `instance_not_over` (409) when the id is that of a running one, and `instance_exists`
         when it is that of another project's.
         """
-        new = self._engine.new_instance(orchestration_function_name, instance_id, client_input, version)
-        await self._operations.reset(replace(new, lane=lane, correlation=correlation))
+        new = self._engine.new_instance(orchestration_function_name, instance_id, client_input, version, lane, correlation)
+        await self._operations.reset(new)
         return new.id
 
     async def purge_instance_history(self, instance_id: str) -> int:
@@ -166,8 +164,8 @@ class DurableClient:
 
         Raises `TimeoutError` after `timeout_seconds`, `ForebayError`: `instance_not_found`, `engine_stopped`.
         """
-        async with asyncio.timeout(timeout_seconds):
-            row = await self._engine.wait_until_over(instance_id)
+        over = self._engine.wait_until_over(instance_id)
+        row = await (over if timeout_seconds is None else asyncio.wait_for(over, timeout_seconds))
         if row is None:
             raise ForebayError("instance_not_found", f"there is no instance {instance_id!r}", status=404)
         return self._engine.status_of_row(row)

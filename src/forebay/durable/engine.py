@@ -23,10 +23,12 @@ from forebay.durable.activities.spans import AttemptSpans
 from forebay.durable.checks.shadow import Divergence
 from forebay.durable.checks.shadow_replays import ShadowReplays
 from forebay.durable.client import DurableClient
+from forebay.durable.failures import engine_stopped
 from forebay.durable.instances.admission import Admission
 from forebay.durable.instances.mover import Hooks, Mover
 from forebay.durable.instances.operations import InstanceFilter
 from forebay.durable.instances.run import Run
+from forebay.durable.instances.starts import Starts
 from forebay.durable.instances.status import OrchestrationStatus, azure_history, status_of
 from forebay.durable.instances.waits import live_waits
 from forebay.durable.journal import journal
@@ -36,6 +38,7 @@ from forebay.durable.registry import Registry
 from forebay.effects import Effects, real_effects
 from forebay.errors import ForebayError
 from forebay.file_lock import own
+from forebay.values.correlation import Correlation
 from forebay.values.times import from_microseconds, rfc3339
 
 log = logging.getLogger(__name__)
@@ -134,6 +137,13 @@ class DurableEngine:
             moving_limit=self.limits.inflight_instances,
             waiting_limit=self.limits.waiting_instances,
         )
+        self._starts = Starts(
+            self.database.writer,
+            self.transitions,
+            spawn=self.mover.spawn,
+            # one that is not new: its first start may have been reported as failed and yet be durable
+            admit=lambda row, is_new: self.admission.add(row, is_new=is_new),
+        )
         await self.admission.open()
         return self
 
@@ -175,8 +185,9 @@ class DurableEngine:
         for waiters in self._waiters.values():
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(_stopped())
+                    waiter.set_exception(engine_stopped("the instance goes on when the engine runs again; wait for it then"))
         self._waiters.clear()
+        self._starts.close()
 
     # -- starting and waiting -------------------------------------------------------------------------------------
 
@@ -186,32 +197,25 @@ class DurableEngine:
         Raises `ForebayError`: `instance_exists` when the id belongs to another start.
         """
 
-        def unit(tx: Transaction) -> tuple[InstanceRow, bool]:
-            row, is_new = journal.insert_instance(tx, new)
-            if is_new:
-                self.transitions.record(tx, row, "Started", row.created_at)
-            return row, is_new
-
-        try:
-            row, is_new = await self.database.writer.submit(unit)
-        except asyncio.CancelledError:
-            # the instance is recorded all the same, and nobody else would notice it
-            self.mover.spawn(self._catch_up())
-            raise
-        # of one that has begun anew the first input is not known any more
-        has_other_input = row.incarnation == 0 and journal.from_json(row.input_json) != journal.from_json(new.input_json)
-        if not is_new and (row.name != new.name or has_other_input):
+        row, is_new = await self._starts.record(new)
+        if not is_new and not _is_same_start(row, new):
             raise ForebayError(
                 "instance_exists",
                 f"instance {new.id!r} exists already, with another orchestrator or input",
                 hint="choose another instance id",
                 status=409,
             )
-        # one that is not new: its first start may have been reported as failed and yet be durable
-        self.admission.add(row, is_new=is_new)
         return row
 
-    def new_instance(self, name: str, instance_id: str | None, value: object, version: str | None = None) -> NewInstance:
+    def new_instance(
+        self,
+        name: str,
+        instance_id: str | None,
+        value: object,
+        version: str | None = None,
+        lane: str = "",
+        correlation: Correlation | None = None,
+    ) -> NewInstance:
         """What an instance begins with; without a `version` that of the newest.
 
         Raises `ForebayError`: `orchestrator_not_found`, `payload_too_large`, `payload_not_json`.
@@ -227,7 +231,9 @@ class DurableEngine:
             )
         instance_id = instance_id or self.effects.random.hex(16)
         input_json = self.encode(value, f"the input of instance {instance_id}")
-        return NewInstance(id=instance_id, name=name, input_json=input_json, version=version or versions[-1])
+        return NewInstance(
+            id=instance_id, name=name, input_json=input_json, version=version or versions[-1], lane=lane, correlation=correlation
+        )
 
     def instance_like(self, row: InstanceRow, instance_id: str | None) -> NewInstance:
         """What an instance begins with that does the same as another. Raises `ForebayError` (`orchestrator_not_found`)."""
@@ -267,7 +273,7 @@ class DurableEngine:
                 if row is None or row.is_over:
                     return row
             if self.mover.is_stopping:
-                raise _stopped()
+                raise engine_stopped("the instance goes on when the engine runs again; wait for it then")
             return await waiter
         finally:
             waiters.discard(waiter)
@@ -358,24 +364,9 @@ class DurableEngine:
         if self._told_divergence is not None:
             self._told_divergence(found)
 
-    async def _catch_up(self) -> None:
-        """Admit an instance that was recorded after the caller of its start had gone."""
-
-        def read(tx: Transaction) -> InstanceRow | None:
-            row = tx.execute(f"SELECT {journal.INSTANCE_COLUMNS} FROM instances i ORDER BY i.key DESC LIMIT 1").fetchone()
-            return journal.instance_row(row) if row else None
-
-        try:
-            # read by the writer, behind the start in its queue
-            newest = await self.database.writer.submit(read)
-        except ForebayError as error:
-            log.warning("an instance may wait for the next start or restart: %s", error)
-            return
-        if newest is not None:
-            self.admission.add(newest, is_new=False)
-
     def _settled(self, run: Run) -> None:
-        self._reloads.pop(run.row.key, None)
+        if self._reloads:
+            self._reloads.pop(run.row.key, None)
         self.admission.settled(run)
 
     def _reload(self, run: Run) -> None:
@@ -412,11 +403,6 @@ class DurableEngine:
             self.mover.bring_to_life(found, history, is_new=False)
 
 
-def _stopped() -> ForebayError:
-    return ForebayError(
-        "engine_stopped",
-        "the engine stopped before the instance had ended",
-        retryable=True,
-        hint="the instance goes on when the engine runs again; wait for it then",
-        status=503,
-    )
+def _is_same_start(row: InstanceRow, new: NewInstance) -> bool:
+    """Whether an instance was started in the same way, as far as it can be told: one that has begun anew has forgotten its first input."""
+    return row.name == new.name and (row.incarnation > 0 or journal.from_json(row.input_json) == journal.from_json(new.input_json))

@@ -90,3 +90,8 @@ class NonDeterministicError(BaseException):
         super().__init__(message)
         self.recorded = recorded
         self.scheduled = scheduled
+
+
+def engine_stopped(hint: str) -> ForebayError:
+    """The error of what an engine had not done when it stopped."""
+    return ForebayError("engine_stopped", "the engine stopped before that", retryable=True, hint=hint, status=503)

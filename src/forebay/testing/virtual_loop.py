@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+from forebay.values.times import to_microseconds
+
 Result = TypeVar("Result")
 
 
@@ -82,6 +84,9 @@ class VirtualClock:
 
     def now(self) -> datetime:
         return self._wall + timedelta(seconds=self._loop.time())
+
+    def now_us(self) -> int:
+        return to_microseconds(self.now())
 
     def monotonic(self) -> float:
         return self._loop.time()

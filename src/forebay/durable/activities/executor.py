@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Coroutine, Generator
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from typing import Any
@@ -29,7 +30,7 @@ from forebay.durable.orchestration.actions import ActivityAction, CallAction
 from forebay.durable.registry import Activity, Registry, TransactionalActivity
 from forebay.effects import Clock
 from forebay.errors import ForebayError
-from forebay.values.times import from_microseconds, rfc3339, to_microseconds
+from forebay.values.times import from_microseconds, rfc3339
 
 _LEFT_BEHIND = {
     "loop": "",
@@ -38,15 +39,27 @@ _LEFT_BEHIND = {
 }
 
 
-class Try(msgspec.Struct, frozen=True):
+class Try(msgspec.Struct):
     """One try of an activity that the writer does not run."""
 
     activity: Activity
     run: Run
     action: ActivityAction
     attempt: int  # from 1
-    limit: TimeLimit
+    scheduled_at: int  # the first one, in microseconds since the epoch
+    limit: TimeLimit | None = None
     events: list[Message] = []  # that its result wants raised
+
+    def begin_limit(self) -> TimeLimit:
+        """The time limit, which only what waits needs."""
+        activity = self.activity
+        self.limit = TimeLimit(activity.timeout_seconds, activity.name, _LEFT_BEHIND[activity.runs_in])
+        return self.limit
+
+    def beat(self) -> None:
+        """The time limit begins anew."""
+        if self.limit is not None:
+            self.limit.beat()
 
     def info(self) -> ActivityInfo:
         """What the activity may know of it."""
@@ -57,7 +70,7 @@ class Try(msgspec.Struct, frozen=True):
             # the id may be used again after a restart or a purge, and both numbers begin anew then; the time of the beginning does not
             activity_id=f"{row.id}:{row.created_at:x}:{row.incarnation:x}:{self.action.task_id:x}",
             attempt=self.attempt,
-            heartbeat=self.limit.beat,
+            heartbeat=self.beat,
         )
 
 
@@ -114,7 +127,7 @@ class Executor:
 
     def now_us(self) -> int:
         """The wall time in microseconds."""
-        return to_microseconds(self._clock.now())
+        return self._clock.now_us()
 
     def encode(self, value: Any, what: str) -> bytes:
         """A value as JSON; raises `ForebayError` (`payload_too_large`, `payload_not_json`)."""
@@ -129,10 +142,10 @@ class Executor:
         self._threads.close()
         await self._processes.close()
 
-    async def run(self, run: Run, action: ActivityAction, attempts: Attempts, called_at: int) -> Tried:
-        """One try, called for at `called_at` (microseconds since the epoch).
+    def begin(self, run: Run, action: ActivityAction, attempts: Attempts, called_at: int) -> Tried | Coroutine[Any, Any, Tried]:
+        """Begin one try, called for at `called_at` (microseconds since the epoch): how it has ended already, or what is left of it.
 
-        Raises `ForebayError` (`database_unavailable`, `instance_reloaded`) when it is no matter of the activity.
+        It, and what is left, raises `ForebayError` (`database_unavailable`, `instance_reloaded`) for what is no matter of the activity.
         """
         activity = self._activities[action.name]
         scheduled_at = attempts.first_scheduled_at
@@ -142,28 +155,43 @@ class Executor:
             failure = self._expired(action, scheduled_at)
             return self._failed(run, action, failure, attempts.failed_count, scheduled_at)
         attempt = attempts.failed_count + 1
+        if isinstance(activity, TransactionalActivity):
+            return self._run_transactional(activity, run, action, attempt, scheduled_at)
+        tried = Try(activity, run, action, attempt, scheduled_at)
+        if activity.runs_in != "loop" or activity.concurrency is not None or not self._spans.is_off:
+            return self._run(tried, self._in_its_place(tried))
         try:
-            if isinstance(activity, TransactionalActivity):
-                return await self._run_transactional(activity, run, action, attempt, scheduled_at)
-            limit = TimeLimit(activity.timeout_seconds, activity.name, _LEFT_BEHIND[activity.runs_in])
-            tried = Try(activity, run, action, attempt, limit)
-            work, room = self._places[activity.runs_in], self._room(activity)
-            if room is None:
-                payload = await work(tried)
-            else:
-                async with room.place(run.row.lane, run.row.id):
-                    payload = await work(tried)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # also a panic of an extension, which is no `Exception`
-            if _is_cancelled():  # whatever the activity made of it: being stopped is no failure
-                raise asyncio.CancelledError from error
-            failure = Failure.of(error)
-            if isinstance(error, ForebayError) and failure.code in ("database_unavailable", "instance_reloaded"):
-                # a full disk is no failure of the activity: the instance waits until the database writes again
-                raise
-            return self._failed(run, action, failure, attempt, scheduled_at)
-        return Tried(self._fact("completed", run, action, attempt, scheduled_at, payload), events=tuple(tried.events))
+            steps = self._steps(tried)
+            try:
+                awaited = next(steps)
+            except StopIteration as ended:
+                return self._completed(tried, self._payload(action, ended.value, tried.events))
+        except BaseException as error:
+            return self._ended_by(error, run, action, attempt, scheduled_at)
+        return self._run(tried, self._go_on(tried, steps, awaited))
+
+    async def _run(self, tried: Try, work: Awaitable[str]) -> Tried:
+        try:
+            payload = await work
+        except BaseException as error:
+            return self._ended_by(error, tried.run, tried.action, tried.attempt, tried.scheduled_at)
+        return self._completed(tried, payload)
+
+    def _completed(self, tried: Try, payload: str) -> Tried:
+        fact = self._fact("completed", tried.run, tried.action, tried.attempt, tried.scheduled_at, payload)
+        return Tried(fact, events=tuple(tried.events))
+
+    def _ended_by(self, error: BaseException, run: Run, action: ActivityAction, attempt: int, scheduled_at: int) -> Tried:
+        """The failure that an exception is, also a panic of an extension, which is no `Exception`; raises what is none."""
+        if isinstance(error, KeyboardInterrupt):
+            raise error
+        if _is_cancelled():  # whatever the activity made of it: being stopped is no failure
+            raise asyncio.CancelledError from error
+        failure = Failure.of(error)
+        if isinstance(error, ForebayError) and failure.code in ("database_unavailable", "instance_reloaded"):
+            # a full disk is no failure of the activity: the instance waits until the database writes again
+            raise error
+        return self._failed(run, action, failure, attempt, scheduled_at)
 
     def is_expired(self, scheduled_at: int) -> bool:
         """Whether a call was first scheduled too long ago to be tried again."""
@@ -198,8 +226,11 @@ class Executor:
             record(tx, run, [fact])
             return Tried(fact, is_recorded=True, readers=tuple(send_all(tx, events)))
 
-        with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):
-            return await self._writer.submit(unit)
+        try:
+            with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):
+                return await self._writer.submit(unit)
+        except BaseException as error:
+            return self._ended_by(error, run, action, attempt, scheduled_at)
 
     def _payload(self, action: ActivityAction, result: Any, events: list[Message]) -> str:
         """A result as JSON; the events that come with it are added to `events`."""
@@ -225,32 +256,45 @@ class Executor:
             room = self._rooms[activity.name] = Room(activity.name, limit_of(activity.concurrency), self._clock)
         return room
 
+    async def _in_its_place(self, tried: Try) -> str:
+        activity, row = tried.activity, tried.run.row
+        work, room = self._places[activity.runs_in], self._room(activity)
+        if room is None:
+            return await work(tried)
+        async with room.place(row.lane, row.id):
+            return await work(tried)
+
     async def _in_loop(self, tried: Try) -> str:
         with self._span(tried):
-            tell_of_activity(tried.info)
-            steps = tried.activity.function(self._input(tried.action)).__await__()
+            steps = self._steps(tried)
             try:
                 awaited = next(steps)
             except StopIteration as ended:
-                result = ended.value
-            else:
-                async with tried.limit:  # only what waits can be stopped
-                    tried.limit.begin()
-                    result = await go_on(awaited, steps.send, steps.throw)
-            return self._payload(tried.action, result, tried.events)
+                return self._payload(tried.action, ended.value, tried.events)
+            return await self._go_on(tried, steps, awaited)
+
+    def _steps(self, tried: Try) -> Generator[Any, None, Any]:
+        tell_of_activity(tried.info)
+        steps: Generator[Any, None, Any] = tried.activity.function(self._input(tried.action)).__await__()
+        return steps
+
+    async def _go_on(self, tried: Try, steps: Generator[Any, None, Any], awaited: Any) -> str:
+        async with tried.begin_limit() as limit:  # only what waits can be stopped
+            limit.begin()
+            result = await go_on(awaited, steps.send, steps.throw)
+        return self._payload(tried.action, result, tried.events)
 
     async def _in_thread(self, tried: Try) -> str:
         def work() -> str:
             tell_of_activity(tried.info)
-            result = tried.activity.function(value)
-            return self._payload(tried.action, result, tried.events)
+            return self._payload(tried.action, tried.activity.function(value), tried.events)
 
         row = tried.run.row
         async with self._threads.place(row.lane, row.id) as thread:
             with self._span(tried):
                 value = self._input(tried.action)
-                async with tried.limit:
-                    tried.limit.begin()
+                async with tried.begin_limit() as limit:
+                    limit.begin()
                     return await thread.run(work)
 
     async def _in_process(self, tried: Try) -> str:
@@ -269,7 +313,7 @@ class Executor:
         async with self._processes.room.place(row.lane, row.id):
             with self._span(tried):
                 self._refuse_input(tried.action)
-                async with tried.limit as limit:
+                async with tried.begin_limit() as limit:
                     return await self._processes.run(call, on_begun=limit.begin, on_beat=limit.beat)
 
     def _span(self, tried: Try) -> AbstractContextManager[None]:
@@ -279,11 +323,12 @@ class Executor:
         refuse_too_large(action.input_json, f"the input of {action.name}", self._payload_bytes)
 
     def _input(self, action: ActivityAction) -> Any:
-        self._refuse_input(action)
+        if len(action.input_json) > self._payload_bytes:
+            self._refuse_input(action)
         return msgspec.json.decode(action.input_json)
 
     def _fact(self, kind: FactKind, run: Run, action: ActivityAction, attempt: int, scheduled_at: int, payload: str) -> Fact:
-        at = max(run.last_at, self.now_us())
+        at = max(run.last_at, self._clock.now_us())
         return Fact(kind, action.task_id, action.name, action.input_hash, attempt, scheduled_at, at, payload)
 
 

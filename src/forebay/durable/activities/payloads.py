@@ -17,7 +17,8 @@ def encode_payload(value: Any, what: str, limit_bytes: int) -> bytes:
         raise ForebayError(
             "payload_not_json", f"{what} must be a JSON value: {error}", hint="return plain dicts, lists, strings"
         ) from error
-    refuse_too_large(encoded, what, limit_bytes)
+    if len(encoded) > limit_bytes:
+        refuse_too_large(encoded, what, limit_bytes)
     return encoded
 
 

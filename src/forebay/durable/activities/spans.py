@@ -25,11 +25,11 @@ class AttemptSpans:
 
     def __init__(self, tracer: Tracer) -> None:
         self._tracer = tracer
-        self._is_off = isinstance(tracer, NoOpTracer)
+        self.is_off = isinstance(tracer, NoOpTracer)
 
     def attempt(self, activity: str, instance_id: str, task_id: int, attempt: int) -> AbstractContextManager[None]:
         """The span of the try that the block is."""
-        return _NOTHING if self._is_off else self._attempt(activity, instance_id, task_id, attempt)
+        return _NOTHING if self.is_off else self._attempt(activity, instance_id, task_id, attempt)
 
     @contextmanager
     def _attempt(self, activity: str, instance_id: str, task_id: int, attempt: int) -> Iterator[None]:

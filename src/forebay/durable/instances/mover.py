@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from msgspec.structs import replace
 
 from forebay.database import Database, Transaction
-from forebay.durable.activities.executor import Executor
+from forebay.durable.activities.executor import Executor, Tried
 from forebay.durable.activities.outgoing import send_all
 from forebay.durable.failures import NonDeterministicError
 from forebay.durable.instances.recorder import Recorded, Recorder
@@ -65,7 +65,7 @@ class Mover:
         self.held: dict[str, str] = {}  # why an instance cannot move, by its id
         self.is_stopping = False
         self.background: set[asyncio.Task[Any]] = set()
-        self.workers = Workers(self._call)
+        self.workers = Workers(self._begin)
         self._context = copy_context()  # of work for many instances
         self._due: list[Run] = []
         self._unwritten: list[tuple[Run, Step]] = []
@@ -148,20 +148,42 @@ class Mover:
             run.busy[action.task_id] = attempts
             self.workers.start(Call(run, action, attempts, now_us, is_transactional))
 
-    async def _call(self, call: Call) -> None:
-        run, action = call.run, call.action
-        if run.is_over:
-            return
+    def _begin(self, call: Call) -> Coroutine[Any, None, None] | None:
+        """Begin a call; what is left of it when it waits."""
+        if call.run.is_over:
+            return None
         try:
-            try:
-                tried = await self._executor.run(run, action, call.attempts, call.called_at)
-            finally:
-                run.busy.pop(action.task_id, None)
-                run.transactional_count -= call.is_transactional
-        except Exception as error:
-            # the journal could not take a transactional unit; what activities raise never comes here
-            self.give_up(run, error)
-            return
+            begun = self._executor.begin(call.run, call.action, call.attempts, call.called_at)
+        except BaseException as error:
+            self._end_without_result(call, error)
+            return None
+        if not isinstance(begun, Tried):
+            return self._end_later(call, begun)
+        self._end(call, begun)
+        return None
+
+    async def _end_later(self, call: Call, rest: Coroutine[Any, Any, Tried]) -> None:
+        try:
+            tried = await rest
+        except BaseException as error:
+            self._end_without_result(call, error)
+        else:
+            self._end(call, tried)
+
+    def _end_without_result(self, call: Call, error: BaseException) -> None:
+        """The journal could not be written, or the call is cancelled; what activities raise never comes here."""
+        self._leave(call)
+        if not isinstance(error, Exception):
+            raise error
+        self.give_up(call.run, error)
+
+    def _leave(self, call: Call) -> None:
+        call.run.busy.pop(call.action.task_id, None)
+        call.run.transactional_count -= call.is_transactional
+
+    def _end(self, call: Call, tried: Tried) -> None:
+        self._leave(call)
+        run = call.run
         if run.is_over:
             return
         if tried.is_recorded:
@@ -207,7 +229,7 @@ class Mover:
                 self.give_up(run, outcome)
                 continue
             try:
-                run.context.run(self._tell, run, step, outcome)
+                self._tell(run, step, outcome)
                 self._act_on(run, step)
             except (Exception, NonDeterministicError) as error:
                 self.give_up(run, error)
@@ -268,7 +290,7 @@ class Mover:
         for reader in recorded.readers:
             self._hooks.message_sent(reader)
         for row, is_new in recorded.children:
-            self._hooks.started(row, is_new)
+            run.context.run(self._hooks.started, row, is_new)  # a sub-orchestration's context is a copy of its parent's
 
     def _act_on(self, run: Run, step: Step) -> None:
         """What follows from a step that is durable."""
@@ -300,7 +322,7 @@ class Mover:
         if run.has_mail or run.is_due:
             self.move(run)
         else:
-            self._settle_down(run)
+            self._hooks.settled(run)
 
     def _settle_down(self, run: Run) -> None:
         if not run.is_over:

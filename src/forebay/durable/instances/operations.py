@@ -97,13 +97,14 @@ class Operations:
 
         def unit(tx: Transaction) -> list[InstanceRow]:
             first = self._running(tx.connection, instance_id)
-            ended = []
-            for row in family(tx.connection, first.key):
-                end: journal.End = ("Terminated", journal.to_json(reason), max(tx.now_us, row.updated_at))
-                if row.is_over or not journal.end_instance(tx, row.key, end):
-                    continue
-                ended.append(replace(row, status=end[0], output_json=end[1], updated_at=end[2]))
-                self._engine.transitions.record(tx, ended[-1], "Terminated", end[2], {"reason": reason})
+            going_on = [row for row in family(tx.connection, first.key) if not row.is_over]
+            ends: dict[int, journal.End] = {
+                row.key: ("Terminated", journal.to_json(reason), max(tx.now_us, row.updated_at)) for row in going_on
+            }
+            journal.end_instances(tx, ends)
+            ended = [journal.ended(row, ends[row.key]) for row in going_on]
+            for row in ended:
+                self._engine.transitions.record(tx, row, "Terminated", row.updated_at, {"reason": reason})
             journal.tell_parent(tx, ended[0])
             return ended
 

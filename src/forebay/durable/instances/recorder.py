@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from functools import partial
+from collections.abc import Callable
 
 import msgspec
 from msgspec.structs import replace
@@ -12,9 +11,10 @@ from forebay.database import Transaction, Writer
 from forebay.durable.activities.executor import Executor
 from forebay.durable.activities.outgoing import send_all
 from forebay.durable.failures import Failure
-from forebay.durable.instances.records import record_all
+from forebay.durable.instances.records import fence
 from forebay.durable.instances.run import Incoming, Run
 from forebay.durable.instances.steps import Step
+from forebay.durable.instances.together import write_together
 from forebay.durable.journal import journal
 from forebay.durable.journal.dead_letters import put_away
 from forebay.durable.journal.journal import End, Fact, InstanceRow, NewInstance
@@ -31,6 +31,9 @@ class Recorded(msgspec.Struct):
     children: list[tuple[InstanceRow, bool]] = []  # sub-orchestrations, and whether they are new
 
 
+NOTHING_MORE = Recorded()
+
+
 class Recorder:
     """Makes steps of instances durable."""
 
@@ -40,19 +43,31 @@ class Recorder:
 
     async def write(self, writer: Writer, steps: list[tuple[Run, Step]]) -> list[Recorded | BaseException]:
         """Make steps of several instances durable: what each has brought about, or why it has not been recorded."""
-        try:
-            return await writer.submit(lambda tx: self._record_all(tx, steps))
-        except Exception as error:
-            if isinstance(error, ForebayError) and error.code == "database_unavailable":
-                return [error] * len(steps)
-        # one of them cannot be recorded, and has taken the others with it
-        alone = [writer.submit(partial(self._record_all, steps=[each])) for each in steps]
-        outcomes = await asyncio.gather(*alone, return_exceptions=True)
-        return [outcome if isinstance(outcome, BaseException) else outcome[0] for outcome in outcomes]
+        return await write_together(writer, steps, self._unit)
 
-    def _record_all(self, tx: Transaction, steps: list[tuple[Run, Step]]) -> list[Recorded | BaseException]:
-        refusals = record_all(tx, [(run, [each.fact for each in step.incoming if not each.is_stale]) for run, step in steps])
-        return [refusal or self._record_rest(tx, run, step) for refusal, (run, step) in zip(refusals, steps, strict=True)]
+    def _unit(self, steps: list[tuple[Run, Step]]) -> Callable[[Transaction], list[Recorded | BaseException]]:
+        # prepared here: what the writer's thread touches of what the loop goes on with, two processors pass to and fro
+        refusals = fence([run for run, _ in steps])
+        rows = [value for _, step in steps for value in step.rows]
+        further = [(position, run, step) for position, (run, step) in enumerate(steps) if step.has_more]
+        ends = {run.row.key: (run, step.end) for _, run, step in further if step.end is not None}
+
+        def unit(tx: Transaction) -> list[Recorded | BaseException]:
+            refused = refusals(tx)
+            if refused:
+                others = iter(self._unit([each for position, each in enumerate(steps) if position not in refused])(tx))
+                return [refused.get(position) or next(others) for position in range(len(steps))]
+            journal.append_history(tx, rows)
+            recorded: list[Recorded | BaseException] = [NOTHING_MORE] * len(steps)
+            for position, run, step in further:
+                recorded[position] = self._record_rest(tx, run, step)
+            if ends:  # last, so that what the others have sent to them goes too
+                journal.end_instances(tx, {key: end for key, (_, end) in ends.items()})
+                for run, end in ends.values():
+                    self._tell_of_end(tx, run, end)
+            return recorded
+
+        return unit
 
     def _record_rest(self, tx: Transaction, run: Run, step: Step) -> Recorded:
         """What a step has beside the facts that have come in."""
@@ -72,15 +87,18 @@ class Recorder:
                 recorded.children.append(child)
         if step.custom_status_json != run.row.custom_status_json:
             journal.set_custom_status(tx, run.row.key, step.custom_status_json)
-        if step.end is not None:
-            self._record_end(tx, run, step.end)
-        elif step.input_json is not None:
+        if step.end is None:
+            self._record_way_on(tx, run, step)
+        return recorded
+
+    def _record_way_on(self, tx: Transaction, run: Run, step: Step) -> None:
+        """How an instance that has not ended goes on."""
+        if step.input_json is not None:
             journal.begin_anew(tx, run.row, step.input_json, step.unread, step.begun_at)
             begun = replace(run.row, input_json=step.input_json, created_at=step.begun_at)
             self._transitions.record(tx, begun, "ContinuedAsNew", step.begun_at)
         elif step.wait != run.persisted_wait:
             journal.set_wait(tx, run.row.key, *step.wait)
-        return recorded
 
     def _put_away(self, tx: Transaction, run: Run, incoming: Incoming) -> None:
         """Keep an activity that has failed for good; a failed sub-orchestration has kept what failed in it."""
@@ -119,10 +137,9 @@ class Recorder:
             return None
         return row, is_new
 
-    def _record_end(self, tx: Transaction, run: Run, end: End) -> None:
-        """The end of an instance, and the message of it to the one that waits for it."""
-        journal.end_instance(tx, run.row.key, end)
-        ended = replace(run.row, status=end[0], output_json=end[1], updated_at=end[2])
+    def _tell_of_end(self, tx: Transaction, run: Run, end: End) -> None:
+        """What follows from the end of an instance: the message of it to the one that waits for it, and its dead letter."""
+        ended = journal.ended(run.row, end)
         failure = Failure.from_json(journal.from_json(end[1])) if end[0] == "Failed" else None
         outcome = run.driver.outcome
         if failure is not None and (outcome is None or outcome.cause is None):

@@ -1,8 +1,8 @@
-"""Appends to the histories of live instances."""
+"""Appends to the histories of live instances, and to those only that the journal still has as they are in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from forebay.database import Transaction
 from forebay.durable.instances.run import Run
@@ -12,28 +12,31 @@ from forebay.errors import ForebayError
 
 
 def record(tx: Transaction, run: Run, facts: Sequence[Fact]) -> None:
-    """Append facts to an instance's history, in the writer's order. Raises what `record_all` answers."""
-    (refusal,) = record_all(tx, [(run, facts)])
-    if refusal is not None:
+    """Append facts to an instance's history, in the writer's order. Raises what the `fence` of it gives."""
+    for refusal in fence([run])(tx).values():
         raise refusal
+    journal.append_history(tx, [value for fact in facts for value in run.next_row(fact)])
 
 
-def record_all(tx: Transaction, found: Sequence[tuple[Run, Sequence[Fact]]]) -> list[ForebayError | None]:
-    """The same for several instances: for each the reason why nothing has been recorded of it, if there is one.
+def fence(runs: Sequence[Run]) -> Callable[[Transaction], dict[int, ForebayError]]:
+    """Tells why nothing may be recorded of some of these instances, by their positions.
 
-    That is `instance_reloaded` when the live instance has been given up meanwhile: its successor replays the journal as it is, so nothing
-    may be added behind its back. The same when it has been terminated or purged and does not know of it yet.
+    `instance_reloaded`: the live instance has been given up meanwhile, and its successor replays the journal as it is, so nothing may be
+    added behind its back; or it has been terminated or purged and does not know of it yet.
     """
-    incarnations = journal.going_on(tx, [run.row.key for run, _ in found])
-    refusals: list[ForebayError | None] = []
-    rows: list[journal.HistoryRow] = []
-    for run, facts in found:
-        if run.is_over or incarnations.get(run.row.key) != run.row.incarnation:
-            refusals.append(ForebayError("instance_reloaded", f"instance {run.row.id} has been reloaded", retryable=True))
-            continue
-        refusals.append(None)
-        for fact in facts:
-            rows.append(journal.history_row(run.row.key, run.next_sequence, fact))
-            run.next_sequence += 1
-    journal.append_rows(tx, rows)
+    keys = [run.row.key for run in runs]
+    incarnations = [run.row.incarnation for run in runs]
+    # incarnations only grow, and no live instance is ahead of the journal: all are the same when the sums are
+    expected = (len(set(keys)), sum(incarnations))
+
+    def refusals(tx: Transaction) -> dict[int, ForebayError]:
+        if journal.going_on_count(tx, keys) == expected and not any(run.is_over for run in runs):
+            return {}
+        going_on = journal.going_on(tx, keys)
+        return {
+            position: ForebayError("instance_reloaded", f"instance {run.row.id} has been reloaded", retryable=True)
+            for position, run in enumerate(runs)
+            if run.is_over or going_on.get(keys[position]) != incarnations[position]
+        }
+
     return refusals

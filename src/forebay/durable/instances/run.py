@@ -5,17 +5,17 @@ from __future__ import annotations
 import asyncio
 import heapq
 from contextvars import Context, copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Any
 
 import msgspec
 
 from forebay.durable.activities.outgoing import Message
 from forebay.durable.failures import Failure
-from forebay.durable.journal.journal import ATTEMPTING, FAILING, READY, SETTLING, Fact, History, InstanceRow, from_json
+from forebay.durable.journal.journal import ATTEMPTING, FAILING, READY, SETTLING, Fact, History, InstanceRow, from_json, history_row
 from forebay.durable.orchestration.actions import CallAction, ChildAction, TimerAction
 from forebay.durable.orchestration.context import OrchestrationContext
 from forebay.durable.orchestration.driver import Driver, OrchestratorFunction
-from forebay.values.times import from_microseconds
 
 
 class Attempts(msgspec.Struct, gc=False):
@@ -49,6 +49,11 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     first_failed_at: int | None = None
     events: tuple[Message, ...] = ()  # to be raised with it
 
+    @property
+    def has_more(self) -> bool:
+        """Whether more than the fact is to be written."""
+        return self.message is not None or self.call is not None or bool(self.events)
+
 
 @dataclass(frozen=True, slots=True)
 class Rest:
@@ -62,28 +67,27 @@ class Rest:
 Pending = tuple[CallAction, Attempts]
 
 
-@dataclass(slots=True)
-class Run:
-    """A live instance. Only the event loop touches it, but for `next_sequence`, which only the writer does."""
+class Run(msgspec.Struct, eq=False):
+    """A live instance. Only the event loop touches it; `next_sequence` is the writer's while a transactional activity is under way."""
 
     row: InstanceRow
     driver: Driver
     next_sequence: int = 0
     last_at: int = 0  # the newest time handed to the orchestrator: they never run backwards, live or replayed
-    inbox: list[Incoming] = field(default_factory=list)
+    inbox: list[Incoming] = []
     has_mail: bool = False  # messages may wait in the journal
     last_message: int = 0
     is_advancing: bool = False
     is_due: bool = False  # a call has ended of which no step knows yet
-    context: Context = field(default_factory=copy_context)  # of its orchestrator; each activity has a copy
+    context: Context = msgspec.field(default_factory=copy_context)  # of its orchestrator; each activity has a copy
     transactional_count: int = 0  # under way; while there are any, no other fact may be ordered before theirs
-    busy: dict[int, Attempts] = field(default_factory=dict)  # calls that are being tried now, by task
-    tasks: set[asyncio.Task[None]] = field(default_factory=set)  # of calls that wait for something
-    pending: list[Pending] = field(default_factory=list)  # to be started
-    rests: dict[int, Rest] = field(default_factory=dict)  # by task
-    rests_by_time: list[tuple[float, int]] = field(default_factory=list)  # heap: monotonic seconds, task
-    attempts: dict[int, Attempts] = field(default_factory=dict)  # of calls with failed tries
-    timers: list[tuple[int, int]] = field(default_factory=list)  # heap: microseconds since the epoch, task
+    busy: dict[int, Attempts] = {}  # calls that are being tried now, by task
+    tasks: set[asyncio.Task[None]] = msgspec.field(default_factory=set)  # of calls that wait for something
+    pending: list[Pending] = []  # to be started
+    rests: dict[int, Rest] = {}  # by task
+    rests_by_time: list[tuple[float, int]] = []  # heap: monotonic seconds, task
+    attempts: dict[int, Attempts] = {}  # of calls with failed tries
+    timers: list[tuple[int, int]] = []  # heap: microseconds since the epoch, task
     persisted_wait: tuple[int | None, str | None] = (READY, None)  # `wake_at` and `waits_for` as the journal has them
     has_alarm: bool = False
     waits_since: int | None = None
@@ -99,16 +103,22 @@ class Run:
             self.attempts.setdefault(fact.task_id, Attempts()).add(fact)
             return
         self.last_at = max(self.last_at, fact.at)
-        now = from_microseconds(self.last_at)
         if fact.kind == "event":
-            self.driver.raise_event(fact.name, from_json(fact.payload), now=now)
+            self.driver.raise_event(fact.name, from_json(fact.payload), now_us=self.last_at)
         elif self.driver.outcome is not None:
             return  # the orchestrator ended without waiting for this one
         elif fact.kind in FAILING:
-            self.driver.settle(fact.task_id, now=now, failure=Failure.from_json(from_json(fact.payload)))
+            self.driver.settle(fact.task_id, now_us=self.last_at, failure=Failure.from_json(from_json(fact.payload)))
         else:
-            self.driver.settle(fact.task_id, now=now, result=from_json(fact.payload))
-        self.attempts.pop(fact.task_id, None)
+            self.driver.settle(fact.task_id, now_us=self.last_at, result=msgspec.json.decode(fact.payload))
+        if self.attempts:
+            self.attempts.pop(fact.task_id, None)
+
+    def next_row(self, fact: Fact) -> tuple[Any, ...]:
+        """The next row of its history."""
+        sequence = self.next_sequence
+        self.next_sequence = sequence + 1
+        return history_row(self.row.key, sequence, fact)
 
     def take_actions(self) -> None:
         """Let what the orchestrator has scheduled wait to be started."""
@@ -177,6 +187,8 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
         raise
     context.is_replaying = False
     run.take_actions()
+    if not history:
+        return run
     settled = {fact.task_id for _, fact in history if fact.kind in SETTLING}
     run.pending = [(action, attempts) for action, attempts in run.pending if action.task_id not in settled]
     return run
@@ -186,8 +198,8 @@ def begin_replay(row: InstanceRow, orchestrator: OrchestratorFunction) -> Run:
     """A live instance that has not been started."""
     context = OrchestrationContext(
         instance_id=row.id,
-        value=from_json(row.input_json),
-        now=from_microseconds(row.created_at),
+        input_json=row.input_json,
+        now_us=row.created_at,
         parent_instance_id=row.parent_id,
         version=row.version,
     )

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal
+
+import msgspec
 
 from forebay.durable.journal.journal import ATTEMPTING, FAILING, Fact, History, InstanceRow, RuntimeStatus, from_json
 from forebay.values.times import from_microseconds, rfc3339
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OrchestrationStatus:
+class OrchestrationStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The state of an instance."""
 
     name: str

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
@@ -21,7 +23,8 @@ from forebay.errors import ForebayError
 class Step(msgspec.Struct, kw_only=True):
     """What one write makes durable, and what follows from it."""
 
-    incoming: list[Incoming]
+    incoming: list[Incoming] = []
+    rows: list[Any] = []  # of the history, one after the other
     children: list[tuple[ChildAction, NewInstance]] = []
     calls: list[Pending] = []
     end: End | None = None
@@ -30,6 +33,7 @@ class Step(msgspec.Struct, kw_only=True):
     unread: list[Fact] = []  # and the events that it begins with
     custom_status_json: str | None = None
     wait: tuple[int | None, str | None] = NO_WAIT
+    has_more: bool = False  # to be written than facts that have come in
     is_worth_writing: bool = True
 
 
@@ -81,9 +85,11 @@ class Planner:
         """Hand what has come in to the orchestrator, and see what follows from it."""
         if run.timers or run.rests:
             self._wake_up(run)
-        incoming = self._apply_inbox(run) if run.transactional_count == 0 else []
+        step = Step()
+        if run.transactional_count == 0:
+            self._apply_inbox(run, step)
         run.take_actions()
-        step = Step(incoming=incoming, custom_status_json=self._custom_status(run))
+        step.custom_status_json = self._custom_status(run)
         if run.driver.outcome is not None:
             # whether or not the orchestrator waited for them, their effects happen before the instance ends
             step.calls = [(call, tries) for call, tries in run.pending if self._executor.is_transactional(call.name)]
@@ -97,28 +103,38 @@ class Planner:
                 else:
                     step.children.append((call, self._child(run, call, tries)))
         step.wait = self._wait(run, step, is_held)
-        step.is_worth_writing = bool(
-            incoming
+        step.has_more = bool(
+            step.has_more
             or step.children
             or step.end
             or step.input_json is not None
             or step.custom_status_json != run.row.custom_status_json
             or step.wait != run.persisted_wait
         )
+        step.is_worth_writing = step.has_more or bool(step.incoming)
         return step
 
-    def _apply_inbox(self, run: Run) -> list[Incoming]:
+    def _apply_inbox(self, run: Run, step: Step) -> None:
         """Hand what has come in to the orchestrator; events after a new beginning stay messages, for the next incarnation to read."""
         taken, run.inbox = run.inbox, []
-        applied = [self._apply(run, each) for each in taken if not (each.fact.kind == "event" and run.driver.begins_anew)]
+        for each in taken:
+            if each.fact.kind == "event" and run.driver.begins_anew:
+                continue
+            applied = self._apply(run, each)
+            step.incoming.append(applied)
+            if not applied.is_stale:
+                step.rows += run.next_row(applied.fact)
+            step.has_more = step.has_more or applied.has_more
         if run.pending:
             # after a restart a try that has ended meanwhile may be about to be made again
-            ended = {each.fact.task_id for each in applied}
+            ended = {each.fact.task_id for each in step.incoming}
             run.pending = [each for each in run.pending if each[0].task_id not in ended]
-        return applied
 
     def _apply(self, run: Run, incoming: Incoming) -> Incoming:
         fact = incoming.fact
+        if fact.kind == "completed" and incoming.message is None:  # most are: there is nothing else to see to
+            run.apply(fact)
+            return incoming
         action = run.driver.action(fact.task_id)
         if incoming.message is not None and fact.kind != "event":
             if action is None:

@@ -40,9 +40,10 @@ class Workers:
     of its `Run`, and cancelling it touches no other call.
     """
 
-    def __init__(self, work: Callable[[Call], Steps]) -> None:
+    def __init__(self, begin: Callable[[Call], Steps | None]) -> None:
+        """`begin` answers what is left of a call that waits."""
         self.tasks: set[asyncio.Task[None]] = set()
-        self._work = work
+        self._begin_call = begin
         self._queue: deque[Call] = deque()
         self._free_count = 0  # tasks in which no call waits
 
@@ -89,7 +90,10 @@ class Workers:
             if not self._queue:
                 break
             call = self._queue.popleft()
-            context, steps = call.run.context.copy(), self._work(call)
+            context = call.run.context.copy()
+            steps = context.run(self._begin_call, call)
+            if steps is None:
+                continue
             try:
                 return call.run, steps, context, context.run(steps.send, None)
             except StopIteration:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from importlib.resources import files
 from typing import Any, Literal
 
 import msgspec
-from msgspec.structs import astuple
+from msgspec.structs import astuple, replace
 
 from forebay.database.migrations import Migration
 from forebay.database.transaction import Transaction
@@ -150,24 +150,43 @@ def instance_row(row: Sequence[Any]) -> InstanceRow:
     )
 
 
+_INSTANCES = (
+    "instances (id, name, status, input, lane, created_at, updated_at, correlation_id, project, version,"
+    " parent, parent_incarnation, parent_task, parent_attempt)"
+)
+
+
+def insert_instances(tx: Transaction, news: Sequence[NewInstance]) -> list[tuple[InstanceRow, bool]]:
+    """Record the starts of instances; the second values are False where the id was taken already."""
+    (newest_key,) = tx.execute("SELECT coalesce(max(key), 0) FROM instances").fetchone()
+    values: list[Any] = []
+    for new in news:
+        ties = (None, None) if new.correlation is None else (new.correlation.id, new.correlation.project)
+        of = new.parent
+        parent = (None,) * 4 if of is None else (of.key, of.incarnation, of.task_id, of.attempt)
+        values += (new.id, new.name, "Running", new.input_json, new.lane, tx.now_us, tx.now_us, *ties, new.version, *parent)
+    inserted_count, last_key = tx.insert_rows(_INSTANCES, 14, values, "ON CONFLICT (id) DO NOTHING")
+    if inserted_count == len(news):
+        # keys are given out in order, and without gaps where there was no conflict
+        return [(_begun(tx, new, key), True) for key, new in enumerate(news, last_key - inserted_count + 1)]
+    found = []
+    for new in news:
+        row = _existing(tx, new)
+        found.append((row, row.key > newest_key))
+        newest_key = max(newest_key, row.key)
+    return found
+
+
 def insert_instance(tx: Transaction, new: NewInstance) -> tuple[InstanceRow, bool]:
-    """Record the start of an instance; the second value is False when the id was taken already."""
-    ties = (None, None) if new.correlation is None else (new.correlation.id, new.correlation.project)
-    of = new.parent
-    parent = (None,) * 4 if of is None else (of.key, of.incarnation, of.task_id, of.attempt)
-    inserted = tx.execute(
-        "INSERT INTO instances (id, name, status, input, lane, created_at, updated_at, correlation_id, project, version,"
-        " parent, parent_incarnation, parent_task, parent_attempt)"
-        " VALUES (?, ?, 'Running', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO NOTHING",
-        (new.id, new.name, new.input_json, new.lane, tx.now_us, tx.now_us, *ties, new.version, *parent),
-    )
-    if inserted.rowcount != 1 or new.parent is not None:
-        row = load_instance(tx.connection, new.id)
-        assert row is not None
-        return row, inserted.rowcount == 1
-    key = inserted.lastrowid
-    assert key is not None
-    row = InstanceRow(
+    """The same for one."""
+    (inserted,) = insert_instances(tx, [new])
+    return inserted
+
+
+def _begun(tx: Transaction, new: NewInstance, key: int) -> InstanceRow:
+    if new.parent is not None:
+        return _existing(tx, new)  # with the parent's id
+    return InstanceRow(
         key=key,
         id=new.id,
         name=new.name,
@@ -177,47 +196,50 @@ def insert_instance(tx: Transaction, new: NewInstance) -> tuple[InstanceRow, boo
         created_at=tx.now_us,
         updated_at=tx.now_us,
         lane=new.lane,
-        correlation_id=ties[0],
-        project=ties[1],
+        correlation_id=None if new.correlation is None else new.correlation.id,
+        project=None if new.correlation is None else new.correlation.project,
         version=new.version,
     )
-    return row, True
 
 
-_INSERT_FACT = "INSERT INTO history VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+def _existing(tx: Transaction, new: NewInstance) -> InstanceRow:
+    row = load_instance(tx.connection, new.id)
+    assert row is not None
+    return row
 
 
-HistoryRow = tuple[Any, ...]
+HISTORY_WIDTH = 10  # columns
 
 
-def history_row(instance: int, sequence: int, fact: Fact) -> HistoryRow:
+def history_row(instance: int, sequence: int, fact: Fact) -> tuple[Any, ...]:
     """A fact as a row of `history`."""
     return (instance, sequence, *astuple(fact))
 
 
-def append_rows(tx: Transaction, rows: Iterable[HistoryRow]) -> None:
-    """Add rows to histories."""
-    tx.execute_many(_INSERT_FACT, rows)
+def append_history(tx: Transaction, values: Sequence[Any]) -> None:
+    """Add rows to histories, given one after the other."""
+    tx.insert_rows("history", HISTORY_WIDTH, values)
 
 
 def replace_history(tx: Transaction, instance: int, facts: Iterable[Fact]) -> None:
     """Let an instance's history be these facts, numbered anew."""
     tx.execute("DELETE FROM history WHERE instance = ?", (instance,))
-    append_rows(tx, [history_row(instance, sequence, fact) for sequence, fact in enumerate(facts)])
+    append_history(tx, [value for sequence, fact in enumerate(facts) for value in history_row(instance, sequence, fact)])
 
 
-def end_instance(tx: Transaction, instance: int, end: End) -> bool:
-    """Record how an instance ended; False when it had ended already."""
-    status, output_json, at = end
-    ended = tx.execute(
-        "UPDATE instances SET status = ?, output = ?, updated_at = ?, wake_at = 0, waits_for = NULL"
-        " WHERE key = ? AND status IN ('Running', 'Suspended')",
-        (status, output_json, at, instance),
+def end_instances(tx: Transaction, ends: Mapping[int, End]) -> None:
+    """Record how instances that went on have ended, by their keys."""
+    tx.execute_many(
+        "UPDATE instances SET status = ?, output = ?, updated_at = ?, wake_at = 0, waits_for = NULL WHERE key = ?",
+        [(*end, key) for key, end in ends.items()],
     )
-    if ended.rowcount != 1:
-        return False
-    tx.execute("DELETE FROM messages WHERE instance = ?", (instance,))
-    return True
+    tx.execute("DELETE FROM messages WHERE instance IN (SELECT value FROM json_each(?))", (to_json(list(ends)),))
+
+
+def ended(row: InstanceRow, end: End) -> InstanceRow:
+    """The row of an instance that went on, as it is from its end on."""
+    status, output_json, at = end
+    return replace(row, status=status, output_json=output_json, updated_at=at)
 
 
 def begin_anew(tx: Transaction, row: InstanceRow, input_json: str, unread: Iterable[Fact], at: int) -> None:
@@ -241,6 +263,16 @@ def going_on(tx: Transaction, instances: Sequence[int]) -> dict[int, int]:
     """The incarnation of each of these instances that is there and has not ended."""
     query = "SELECT key, incarnation FROM instances WHERE key IN (SELECT value FROM json_each(?)) AND status IN ('Running', 'Suspended')"
     return dict(tx.execute(query, (to_json(instances),)).fetchall())
+
+
+def going_on_count(tx: Transaction, instances: Sequence[int]) -> tuple[int, int]:
+    """How many of these instances are there and have not ended, and the sum of their incarnations."""
+    query = (
+        "SELECT count(*), coalesce(sum(incarnation), 0) FROM instances"
+        " WHERE key IN (SELECT value FROM json_each(?)) AND status IN ('Running', 'Suspended')"
+    )
+    count, incarnations = tx.execute(query, (to_json(instances),)).fetchone()
+    return count, incarnations
 
 
 def set_wait(tx: Transaction, instance: int, wake_at: int | None, waits_for_json: str | None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
+from hashlib import blake2b
 
 import msgspec
 
@@ -68,4 +68,4 @@ Action = ActivityAction | ChildAction | TimerAction | EventAction
 
 def input_hash(data: bytes) -> str:
     """What the journal keeps of an input instead of the input."""
-    return hashlib.blake2b(data, digest_size=8).hexdigest()
+    return blake2b(data, digest_size=8).hexdigest()

@@ -12,6 +12,7 @@ import msgspec
 from forebay.database.transaction import Transaction
 from forebay.durable.orchestration.tasks import ActivityTask, AllTask, AnyTask, ChildTask, EventTask, Task, TimerTask
 from forebay.durable.retries import TRY_ONCE, RetryOptions
+from forebay.values.times import from_microseconds
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
@@ -33,18 +34,23 @@ class OrchestrationContext:
     """
 
     def __init__(
-        self, *, instance_id: str, value: Any, now: datetime, parent_instance_id: str | None = None, version: str | None = None
+        self, *, instance_id: str, input_json: str, now_us: int, parent_instance_id: str | None = None, version: str | None = None
     ) -> None:
-        """Raises `TypeError` when `value` is not JSON."""
+        """`now_us`: the time at its beginning, in microseconds since the epoch."""
         self.instance_id = instance_id
         self.parent_instance_id = parent_instance_id
         self.version = version  # of the orchestrator, as registered
         self.is_replaying = False
-        self.current_utc_datetime = now
+        self.now_us = now_us
         self.continued_with: str | None = None  # JSON: what `continue_as_new` was first called with
         self.custom_status: Any = None
-        self._input_json = msgspec.json.encode(value)
+        self._input_json = input_json
         self._uuid_count = 0
+
+    @property
+    def current_utc_datetime(self) -> datetime:
+        """The time of what the orchestrator has learned last: the same at every replay."""
+        return from_microseconds(self.now_us)
 
     def get_input(self) -> Any:
         """The JSON value that the instance was started with; every call decodes it anew."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from forebay.durable.failures import ActivityFailed, Failure, NonDeterministicError, SubOrchestrationFailed, TaskFailed
-from forebay.durable.orchestration.actions import Action, ActivityAction, ChildAction, EventAction, TimerAction, input_hash
+from forebay.durable.orchestration.actions import Action, ActivityAction, ChildAction, EventAction, TimerAction
 from forebay.durable.orchestration.context import OrchestrationContext
-from forebay.durable.orchestration.tasks import ActivityTask, ChildTask, EventTask, Leaf, Task, TimerTask
+from forebay.durable.orchestration.tasks import EventTask, Leaf, Task, TimerTask
 
 OrchestratorFunction = Callable[[OrchestrationContext], Generator[Task[Any], Any, Any]]
 
@@ -54,6 +53,7 @@ class Driver:
         self._readers: dict[str, list[EventTask[Any]]] = {}
         self._unread: dict[str, deque[tuple[int, Any]]] = {}  # number and data of events that nobody waits for yet
         self._event_count = 0
+        self._has_timers = False
         self.outcome: Outcome | None = None
 
     def start(self) -> None:
@@ -73,8 +73,12 @@ class Driver:
 
     def take_actions(self) -> list[Action]:
         """What was scheduled since the last call, in order; not timers that have been cancelled already."""
+        if not self._actions:
+            return []
         taken, self._actions = self._actions, []
-        return [each for each in taken if not isinstance(each, TimerAction) or self.is_open(each.task_id)] if taken else taken
+        if self._has_timers:
+            taken = [each for each in taken if not isinstance(each, TimerAction) or self.is_open(each.task_id)]
+        return taken
 
     def is_open(self, task_id: int) -> bool:
         """Whether the task has neither settled nor been cancelled."""
@@ -91,18 +95,18 @@ class Driver:
         events = [EventAction(EVENT_ID, name) for name, readers in self._readers.items() for _ in readers]
         return [*(action for task_id, (_, action) in self._open.items() if self.is_open(task_id)), *events]
 
-    def settle(self, task_id: int, *, now: datetime, result: Any = None, failure: Failure | None = None) -> None:
+    def settle(self, task_id: int, *, now_us: int, result: Any = None, failure: Failure | None = None) -> None:
         """Hand the outcome of an activity, child or timer to the orchestrator and run it up to its next wait."""
         task, action = self._open.pop(task_id)
         error: TaskFailed | None = None
         if failure is not None:
             kind = SubOrchestrationFailed if isinstance(action, ChildAction) else ActivityFailed
             error = kind(action.name, failure, task_id)
-        self.context.current_utc_datetime = now
+        self.context.now_us = now_us
         task.complete(result, error)
         self._go_on()
 
-    def raise_event(self, name: str, value: Any, *, now: datetime) -> None:
+    def raise_event(self, name: str, value: Any, *, now_us: int) -> None:
         """Hand an event to the newest task that waits for its name, or keep it for the next one that does, also across a new beginning.
 
         The newest, as Azure does: a loop that races an event against a timer leaves a wait behind in every round, and none of those
@@ -111,7 +115,7 @@ class Driver:
         if self.outcome is not None and self.outcome.continued is not None:
             self.outcome.continued.unread_events.append((name, value))
             return
-        self.context.current_utc_datetime = now
+        self.context.now_us = now_us
         readers = self._readers.get(name)
         if readers:
             readers.pop().complete(value)
@@ -179,7 +183,7 @@ class Driver:
                 self.fail(raised)
                 return
             try:
-                if self._begins_anew(yielded):
+                if self.context.continued_with is not None and self._begins_anew(yielded):
                     self._end(Outcome())
                     return
                 self._schedule(yielded)
@@ -192,25 +196,25 @@ class Driver:
             result, error = yielded.result, yielded.error
 
     def _begins_anew(self, yielded: object) -> bool:
-        if self.context.continued_with is None:
-            return False
+        """Whether an orchestrator that has called `continue_as_new` would wait."""
         return not (isinstance(yielded, Task) and yielded.is_completed)
 
     def _schedule(self, yielded: object) -> None:
         if not isinstance(yielded, Task):
             raise TypeError(f"an orchestrator must yield tasks (context.call_activity(...), context.task_all(...)), got {yielded!r}")
-        for leaf in list(yielded.leaves()):
+        for leaf in yielded.leaves():
             if leaf.id is not None:
                 continue  # under way already
             if isinstance(leaf, EventTask):
                 leaf.id = EVENT_ID
-                self._actions.append(EventAction(EVENT_ID, leaf.name))
+                self._actions.append(leaf.action(EVENT_ID))
                 self._read(leaf)
                 continue
-            leaf.id = self.task_count
+            leaf.id = task_id = self.task_count
             self.task_count += 1
-            action = _action_of(leaf, leaf.id)
-            self._open[leaf.id] = (leaf, action)
+            action = leaf.action(task_id)
+            self._has_timers = self._has_timers or isinstance(leaf, TimerTask)
+            self._open[task_id] = (leaf, action)
             self._actions.append(action)
 
     def _read(self, task: EventTask[Any]) -> None:
@@ -227,16 +231,6 @@ class Driver:
             events = [(name, value) for _, name, value in unread]
             outcome = Outcome(continued=Continuation(self.context.continued_with, events))
         self.outcome = outcome
-
-
-def _action_of(leaf: Leaf[Any], task_id: int) -> Action:
-    if isinstance(leaf, ActivityTask):
-        return ActivityAction(task_id, leaf.name, leaf.input_json, input_hash(leaf.input_json), leaf.retry)
-    if isinstance(leaf, ChildTask):
-        hash_ = input_hash(leaf.input_json)
-        return ChildAction(task_id, leaf.name, leaf.input_json, hash_, leaf.retry, leaf.instance_id, leaf.version)
-    assert isinstance(leaf, TimerTask)
-    return TimerAction(task_id, leaf.fire_at)
 
 
 def _described(kind: type[Action], name: str) -> str:

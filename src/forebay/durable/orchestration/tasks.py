@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Sequence
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar
 
 import msgspec
 
+from forebay.durable.orchestration.actions import Action, ActivityAction, ChildAction, EventAction, TimerAction, input_hash
 from forebay.durable.retries import RetryOptions
 
 Result = TypeVar("Result")
@@ -34,7 +35,7 @@ class Task(Generic[Result]):
         """Whether it has failed."""
         return self.error is not None
 
-    def leaves(self) -> Iterator[Leaf[Any]]:
+    def leaves(self) -> Sequence[Leaf[Any]]:
         """What must run or arrive for this task, in the order in which it is scheduled."""
         raise TypeError(f"a {type(self).__name__} cannot be yielded")
 
@@ -55,8 +56,12 @@ class Leaf(Task[Result]):
 
     id: int | None = None  # given when it is scheduled: from 0; that of an event is -1
 
-    def leaves(self) -> Iterator[Leaf[Any]]:
-        yield self
+    def leaves(self) -> Sequence[Leaf[Any]]:
+        return (self,)
+
+    def action(self, task_id: int) -> Action:
+        """What has to be done for it."""
+        raise TypeError(f"a {type(self).__name__} cannot be scheduled")
 
 
 class CallTask(Leaf[Result]):
@@ -74,6 +79,9 @@ class CallTask(Leaf[Result]):
 class ActivityTask(CallTask[Result]):
     """One call of an activity."""
 
+    def action(self, task_id: int) -> Action:
+        return ActivityAction(task_id, self.name, self.input_json, input_hash(self.input_json), self.retry)
+
 
 class ChildTask(CallTask[Result]):
     """One run of another orchestrator."""
@@ -82,6 +90,10 @@ class ChildTask(CallTask[Result]):
         super().__init__(name, value, retry)
         self.instance_id = instance_id
         self.version = version
+
+    def action(self, task_id: int) -> Action:
+        hash_ = input_hash(self.input_json)
+        return ChildAction(task_id, self.name, self.input_json, hash_, self.retry, self.instance_id, self.version)
 
 
 class TimerTask(Leaf[None]):
@@ -93,6 +105,9 @@ class TimerTask(Leaf[None]):
             raise ValueError(f"expected the datetime at which the timer fires, got {fire_at!r}")
         self.fire_at = fire_at if fire_at.tzinfo is not None else fire_at.replace(tzinfo=UTC)
         self.is_cancelled = False
+
+    def action(self, task_id: int) -> Action:
+        return TimerAction(task_id, self.fire_at)
 
     def cancel(self) -> None:
         """Let the timer never fire. Raises `ValueError` when it has fired already."""
@@ -110,6 +125,9 @@ class EventTask(Leaf[Result]):
             raise ValueError("expected the name of an event, got an empty one")
         self.name = name
 
+    def action(self, task_id: int) -> Action:
+        return EventAction(task_id, self.name)
+
 
 class _Group(Task[Result]):
     """A task made of others."""
@@ -120,9 +138,8 @@ class _Group(Task[Result]):
             if not isinstance(child, Task):
                 raise TypeError(f"expected tasks, as of context.call_activity(...), got {child!r}")
 
-    def leaves(self) -> Iterator[Leaf[Any]]:
-        for child in self._children:
-            yield from child.leaves()
+    def leaves(self) -> Sequence[Leaf[Any]]:
+        return [leaf for child in self._children for leaf in child.leaves()]
 
     def child_completed(self, child: Task[Any]) -> None:
         """One of the children has settled."""

@@ -16,7 +16,6 @@ from forebay.server.keys import store
 from forebay.server.keys.key import Caller, Key, Scope, digest_of, id_in, new_secret
 from forebay.settings import Settings
 from forebay.telemetry.observe.observation import Observation
-from forebay.values.times import to_microseconds
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +53,7 @@ class KeyRing:
         key = self._keys.get(id_in(presented) or "")
         if key is None or not hmac.compare_digest(digest, key.digest):
             return None
-        now_us = self._now_us()
+        now_us = self._effects.clock.now_us()
         if not key.is_valid_at(now_us):
             return None
         if now_us - (key.last_used_at or 0) > USE_NOTED_EVERY_US:
@@ -79,7 +78,7 @@ class KeyRing:
             )
         if len(self._keys) >= KEY_LIMIT:
             raise ForebayError("too_many_keys", f"there are {len(self._keys)} keys, and {KEY_LIMIT} is the limit", status=409)
-        expires_at = None if lifetime_seconds is None else self._now_us() + int(lifetime_seconds * 1e6)
+        expires_at = None if lifetime_seconds is None else self._effects.clock.now_us() + int(lifetime_seconds * 1e6)
         key, secret = self._new(name, project, scopes, expires_at)
         await self._change(lambda tx: store.insert_key(tx, key, actor))
         self._tell("key_created", key, actor, scopes=" ".join(sorted(scopes)))
@@ -92,8 +91,9 @@ class KeyRing:
         """
         old = self._known(key_id, project)
         lifetime_us = None if old.expires_at is None else old.expires_at - old.created_at
-        new, secret = self._new(old.name, old.project, old.scopes, None if lifetime_us is None else self._now_us() + lifetime_us)
-        until_us = self._now_us() + int(overlap_seconds * 1e6)
+        now_us = self._effects.clock.now_us()
+        new, secret = self._new(old.name, old.project, old.scopes, None if lifetime_us is None else now_us + lifetime_us)
+        until_us = now_us + int(overlap_seconds * 1e6)
         await self._change(lambda tx: store.replace_key(tx, key_id, new, actor, until_us))
         self._tell("key_rotated", old, actor, replaced_by=new.id)
         return self._keys[new.id], secret
@@ -129,7 +129,7 @@ class KeyRing:
             project=project,
             scopes=scopes,
             digest=digest_of(secret),
-            created_at=self._now_us(),
+            created_at=self._effects.clock.now_us(),
             expires_at=expires_at,
             revoked_at=None,
             replaced_by=None,
@@ -148,9 +148,6 @@ class KeyRing:
             await self._database.writer.submit(partial(store.note_use, key_id=key_id, at_us=at_us), bulk=True)
         except ForebayError as error:
             log.warning("the use of key %s was not noted: %s", key_id, error)
-
-    def _now_us(self) -> int:
-        return to_microseconds(self._effects.clock.now())
 
 
 def fixed_keys(settings: Settings, admin_key: str) -> dict[str, Caller]:
