@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Generator
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from forebay.errors import ForebayError
 from forebay.testing.virtual_loop import run_virtual
 
 Steps = Generator[Task[Any], Any, Any]
+
+caller: ContextVar[str] = ContextVar("caller", default="nobody")
 
 
 @pytest.fixture
@@ -73,6 +76,29 @@ def test_one_id_in_several_starts_of_one_turn_is_one_instance(registry: Registry
     assert run_virtual(story) == (["old", "a", "b", "a", "instance_exists", "instance_exists", "c"], ["old", 1, 2, 4])
     found = rows(tmp_path / "test.db", "SELECT i.id, count(*) FROM history h JOIN instances i ON i.key = h.instance GROUP BY i.key")
     assert found == [("old", 1), ("a", 1), ("b", 1), ("c", 1)]
+
+
+def test_instances_that_start_together_have_the_contexts_of_their_callers(tmp_path: Path) -> None:
+    registry = Registry()
+
+    @registry.activity
+    async def look(value: Any) -> str:
+        return caller.get()
+
+    @registry.orchestrator
+    def one(context: OrchestrationContext) -> Steps:
+        return (yield context.call_activity("look"))
+
+    async def story() -> list[Any]:
+        async with open_engine(registry, tmp_path / "test.db") as bench:
+
+            async def start(name: str) -> str:
+                caller.set(name)
+                return await bench.client.start_new("one", name)
+
+            return await ends_of(bench, *await asyncio.gather(start("a"), start("b"), start("c")))
+
+    assert run_virtual(story) == ["a", "b", "c"]
 
 
 def test_a_start_that_cannot_be_recorded_disturbs_no_other(registry: Registry, tmp_path: Path) -> None:

@@ -95,8 +95,9 @@ class Mover:
             log.exception("instance %s cannot be replayed", row.id)
             self._hold(row.id, f"what the journal has of it cannot be replayed: {error!r}")
             return
-        run.has_mail = not is_new
-        self._planner.rest_where_due(run)
+        if not is_new:
+            run.has_mail = True
+            self._planner.rest_where_due(run)
         self.runs[row.key] = run
         self._live_ids.add(row.id)
         run.context.run(correlate, row.correlation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import Context, copy_context
 from typing import Any
 
 from forebay.database import Transaction, Writer
@@ -31,14 +32,14 @@ class Starts:
         self._transitions = transitions
         self._spawn = spawn
         self._admit = admit
-        self._unwritten: list[tuple[NewInstance, asyncio.Future[Started]]] = []
+        self._unwritten: list[tuple[NewInstance, asyncio.Future[Started], Context]] = []
         self._unanswered: set[asyncio.Future[Started]] = set()
 
     async def record(self, new: NewInstance) -> Started:
         """The instance once it is durable, or the one that has its id. Raises what the writer does, or `engine_stopped`."""
         answer: asyncio.Future[Started] = asyncio.get_running_loop().create_future()
         self._unanswered.add(answer)
-        self._unwritten.append((new, answer))
+        self._unwritten.append((new, answer, copy_context()))
         if len(self._unwritten) == 1:
             self._spawn(self._write())
         try:
@@ -54,10 +55,10 @@ class Starts:
 
     async def _write(self) -> None:
         starts, self._unwritten = self._unwritten, []
-        outcomes = await write_together(self._writer, [new for new, _ in starts], self._unit)
-        for (_, answer), outcome in zip(starts, outcomes, strict=True):
+        outcomes = await write_together(self._writer, [new for new, _, _ in starts], self._unit)
+        for (_, answer, context), outcome in zip(starts, outcomes, strict=True):
             if not isinstance(outcome, BaseException):
-                self._admit(*outcome)
+                context.run(self._admit, *outcome)  # the instance's context is a copy of that of its caller
             if answer.done():
                 continue  # its caller was cancelled
             if isinstance(outcome, BaseException):
