@@ -15,7 +15,7 @@ from forebay.database import Database, Transaction
 from forebay.durable.activities.executor import Executor, Tried
 from forebay.durable.activities.outgoing import send_all
 from forebay.durable.failures import NonDeterministicError
-from forebay.durable.instances.recorder import Recorded, Recorder
+from forebay.durable.instances.recorder import NOTHING_MORE, Recorded, Recorder
 from forebay.durable.instances.records import record
 from forebay.durable.instances.run import Incoming, Pending, Run, replay
 from forebay.durable.instances.steps import Planner, Step
@@ -107,7 +107,7 @@ class Mover:
         """See what there is to do for a live instance."""
         if run.is_advancing or run.is_over:
             return
-        if run.is_suspended or run.has_mail:
+        if run.has_mail or run.is_suspended:
             run.is_advancing = True
             self.spawn(self._consult_journal(run))
         else:
@@ -180,7 +180,8 @@ class Mover:
 
     def _leave(self, call: Call) -> None:
         call.run.busy.pop(call.action.task_id, None)
-        call.run.transactional_count -= call.is_transactional
+        if call.is_transactional:
+            call.run.transactional_count -= 1
 
     def _end(self, call: Call, tried: Tried) -> None:
         self._leave(call)
@@ -230,7 +231,8 @@ class Mover:
                 self.give_up(run, outcome)
                 continue
             try:
-                self._tell(run, step, outcome)
+                if outcome is not NOTHING_MORE:
+                    self._tell(run, step, outcome)
                 self._act_on(run, step)
             except (Exception, NonDeterministicError) as error:
                 self.give_up(run, error)

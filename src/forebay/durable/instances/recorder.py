@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from msgspec.structs import replace
@@ -48,7 +49,9 @@ class Recorder:
     def _unit(self, steps: list[tuple[Run, Step]]) -> Callable[[Transaction], list[Recorded | BaseException]]:
         # prepared here: what the writer's thread touches of what the loop goes on with, two processors pass to and fro
         refusals = fence([run for run, _ in steps])
-        rows = [value for _, step in steps for value in step.rows]
+        rows: list[Any] = []
+        for _, step in steps:
+            rows += step.rows
         further = [(position, run, step) for position, (run, step) in enumerate(steps) if step.has_more]
         ends = {run.row.key: (run, step.end) for _, run, step in further if step.end is not None}
 

@@ -13,7 +13,7 @@ import msgspec
 from forebay.durable.activities.outgoing import Message
 from forebay.durable.failures import Failure
 from forebay.durable.journal.journal import ATTEMPTING, FAILING, READY, SETTLING, Fact, History, InstanceRow, from_json, history_row
-from forebay.durable.orchestration.actions import CallAction, ChildAction, TimerAction
+from forebay.durable.orchestration.actions import CallAction, ChildAction, EventAction, TimerAction
 from forebay.durable.orchestration.context import OrchestrationContext
 from forebay.durable.orchestration.driver import Driver, OrchestratorFunction
 
@@ -48,11 +48,6 @@ class Incoming(msgspec.Struct, frozen=True, gc=False):
     call: CallAction | None = None  # what has failed for good
     first_failed_at: int | None = None
     events: tuple[Message, ...] = ()  # to be raised with it
-
-    @property
-    def has_more(self) -> bool:
-        """Whether more than the fact is to be written."""
-        return self.message is not None or self.call is not None or bool(self.events)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +118,10 @@ class Run(msgspec.Struct, eq=False):
     def take_actions(self) -> None:
         """Let what the orchestrator has scheduled wait to be started."""
         for action in self.driver.take_actions():
-            if isinstance(action, CallAction):
-                self.pending.append((action, self.attempts.get(action.task_id) or NO_ATTEMPTS))
-            elif isinstance(action, TimerAction):
+            if isinstance(action, TimerAction):
                 heapq.heappush(self.timers, (action.fire_at_us, action.task_id))
+            elif not isinstance(action, EventAction):
+                self.pending.append((action, self.attempts.get(action.task_id, NO_ATTEMPTS)))
 
     def next_timer(self) -> int | None:
         """When the next timer fires."""

@@ -118,13 +118,19 @@ class Planner:
         """Hand what has come in to the orchestrator; events after a new beginning stay messages, for the next incarnation to read."""
         taken, run.inbox = run.inbox, []
         for each in taken:
-            if each.fact.kind == "event" and run.driver.begins_anew:
+            fact = each.fact
+            if fact.kind == "event" and run.driver.begins_anew:
                 continue
-            applied = self._apply(run, each)
+            applied = each
+            if fact.kind == "completed" and each.message is None:  # most are: there is nothing else to see to
+                run.apply(fact)
+            else:
+                applied = self._apply(run, each)
             step.incoming.append(applied)
             if not applied.is_stale:
                 step.rows += run.next_row(applied.fact)
-            step.has_more = step.has_more or applied.has_more
+            if applied.message is not None or applied.events or applied.call is not None:
+                step.has_more = True
         if run.pending:
             # after a restart a try that has ended meanwhile may be about to be made again
             ended = {each.fact.task_id for each in step.incoming}
@@ -132,9 +138,6 @@ class Planner:
 
     def _apply(self, run: Run, incoming: Incoming) -> Incoming:
         fact = incoming.fact
-        if fact.kind == "completed" and incoming.message is None:  # most are: there is nothing else to see to
-            run.apply(fact)
-            return incoming
         action = run.driver.action(fact.task_id)
         if incoming.message is not None and fact.kind != "event":
             if action is None:

@@ -68,7 +68,7 @@ class OrchestrationContext:
     def call_activity(self, name: BlockingActivity[Input, Output], input_: Input) -> Task[Output]: ...
     def call_activity(self, name: Any, input_: Any = None) -> Task[Any]:
         """One call of an activity, tried once."""
-        return ActivityTask(_name_of(name), input_, TRY_ONCE)
+        return ActivityTask(name if isinstance(name, str) else _name_of(name), input_, TRY_ONCE)
 
     @overload
     def call_activity_with_retry(self, name: str, retry_options: RetryOptions, input_: Any = None) -> Task[Any]: ...
