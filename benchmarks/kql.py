@@ -28,6 +28,7 @@ from forebay.telemetry.query.engine import QueryEngine
 from forebay.telemetry.query.translation import schema_of_project, translate
 from forebay.telemetry.store.connection import StoreLimits
 from forebay.telemetry.store.store import TelemetryStore
+from forebay.values.times import to_microseconds
 
 NOW = datetime(2026, 11, 22, 6, tzinfo=UTC)
 AGO = "timestamp > TIMESTAMP '2026-11-22 06:00' - INTERVAL 6 HOUR"
@@ -156,6 +157,9 @@ class FixedClock(SystemClock):
 
     def now(self) -> datetime:
         return NOW
+
+    def now_us(self) -> int:
+        return to_microseconds(NOW)
 
 
 def fill(connection: Any, rows: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import json
 import sqlite3
 from collections.abc import Callable
@@ -15,9 +16,17 @@ import pytest
 from tests.integration.http_api import Api, http_api
 
 from forebay.database import Readers
+from forebay.effects import SystemClock
 from forebay.server.keys import ring
 from forebay.server.keys.key import SCOPES
 from forebay.server.pages import decode_cursor
+
+
+class ClockBehind(SystemClock):
+    """A clock that was set back by an hour."""
+
+    def now_us(self) -> int:
+        return super().now_us() - 3_600_000_000
 
 
 async def made(api: Api, *scopes: str, **options: Any) -> dict[str, Any]:
@@ -290,8 +299,8 @@ async def test_a_key_that_is_rotated_after_the_clock_was_set_back_keeps_its_life
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async with http_api(tmp_path) as api:
-        now_us = api.parts.keys._now_us
-        monkeypatch.setattr(api.parts.keys, "_now_us", lambda: now_us() - 3_600_000_000)
+        behind = dataclasses.replace(api.parts.keys._effects, clock=ClockBehind())
+        monkeypatch.setattr(api.parts.keys, "_effects", behind)
         key = await made(api, "read", expires_in_seconds=1800)
         new = (await api.client.post(f"/keys/{key['id']}/rotate")).json()
         assert await status(api, new["key"], "GET", "/documents") == 200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -15,7 +16,8 @@ from forebay.errors import ForebayError
 from forebay.telemetry.query.engine import QueryEngine, QueryLimits
 from forebay.telemetry.query.execution import Timespan
 from forebay.telemetry.query.translation import ChartHint
-from forebay.telemetry.tables import queryable
+from forebay.telemetry.rows import entry_of
+from forebay.telemetry.tables import STORED, queryable
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -216,6 +218,12 @@ async def test_parameters_are_values_and_never_text(engine: QueryEngine):
         assert caught.value.code == "query_parameter_invalid"
 
 
+async def test_a_value_that_cannot_be_converted_is_an_error_of_the_query(engine: QueryEngine):
+    with pytest.raises(ForebayError) as caught:
+        await engine.query("declare query_parameters(x: real); print x", project="p", parameters={"x": 10**400})
+    assert (caught.value.code, "cannot be converted" in caught.value.message) == ("query_failed", True)
+
+
 async def test_render_changes_no_row_and_says_which_chart(engine: QueryEngine):
     result = await engine.query("requests | summarize count() by name | render barchart with (title='by name')", project="p")
     assert len(result.rows) == 3
@@ -270,6 +278,18 @@ async def test_times_that_no_calendar_has_are_null_and_fail_nothing(tmp_path: Pa
     async with open_engine(tmp_path / "t.duckdb", entry({"traces": rows})) as wide:
         result = await wide.query("traces | project timestamp", project="p")
     assert sorted(str(row[0]) for row in result.rows) == ["2026-01-01 00:00:00+00:00", "None", "None"]
+
+
+async def test_no_stored_number_is_nan_for_which_rows_would_be_ordered_otherwise(tmp_path: Path):
+    columns = {table: [column.name for column in queryable()[table] if column.type == "real"] for table in (each.name for each in STORED)}
+    numbers = {table: [dict.fromkeys(names, each) for each in (1.0, math.nan, math.inf)] for table, names in columns.items() if names}
+    assert len(numbers) > 4
+    rows = entry_of("t", numbers, project="p", source="s", received=NOW)
+    async with open_engine(tmp_path / "t.duckdb", rows) as engine:
+        for table in numbers:
+            for name in columns[table]:
+                found = (await engine.query(f"{table} | sort by {name} desc | project {name}", project="p")).rows
+                assert [row[0] for row in found] == [1.0, None, None], (table, name)
 
 
 async def test_the_newest_row_of_an_instance_is_its_state(tmp_path: Path):

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
@@ -48,6 +50,30 @@ def test_the_cache_is_bounded_by_its_size(monkeypatch: pytest.MonkeyPatch):
     cache.translate("a", is_bounded=False)
     cache.translate("b", is_bounded=False)
     assert (cache.find("a", is_bounded=False), cache.find("b", is_bounded=False) is not None) == (None, True)
+
+
+def test_threads_that_ask_for_the_same_translation_get_the_one_that_the_first_makes():
+    asked: list[str] = []
+    begun, others = threading.Event(), threading.Barrier(4)
+
+    def make(text: str, _: bool) -> Translation:
+        asked.append(text)
+        begun.set()
+        others.wait(60)
+        return made(text)
+
+    cache = TranslationCache(make)
+
+    def ask() -> Translation:
+        begun.wait(60)
+        others.wait(60)
+        return cache.translate("a", is_bounded=False)
+
+    with ThreadPoolExecutor(4) as threads:
+        first = threads.submit(cache.translate, "a", is_bounded=False)
+        rest = [threads.submit(ask) for _ in range(3)]
+    assert {id(each.result()) for each in (first, *rest)} == {id(first.result())}
+    assert asked == ["a"]
 
 
 def test_a_refusal_is_not_kept():

@@ -9,7 +9,7 @@ from expressions import column, kept
 from running import Tables, answer, database
 
 from forebay.telemetry.kql.compiler import compile_query
-from forebay.telemetry.kql.types import Schema, TableSchema
+from forebay.telemetry.kql.types import Schema, TableColumn, TableSchema
 
 COLUMNS: list[tuple[str, Any]] = [
     ("place", "long"),
@@ -52,7 +52,7 @@ def both(text: str) -> tuple[str, list[tuple[Any, ...]]]:
 @pytest.mark.parametrize("key", ["name", "k = strcat(name, '!')", "flag", "bin(at, 2d), name"])
 def test_rows_with_an_extreme_are_found_by_their_number(function: str, by: str, key: str):
     sql, rows = both(f"T | where place !in (1, 3) | summarize {function}({by}, *) by {key} | sort by place asc")
-    assert f"rowid IN (\nSELECT {'coalesce(' if by not in ('name', 'text') else ''}{function}(rowid, " in sql
+    assert f"rowid IN (\nSELECT {function}{'' if by in ('name', 'text') else '_nulls_last'}(rowid, " in sql
     assert rows
 
 
@@ -169,6 +169,53 @@ def test_nan_is_between_null_and_the_numbers_by_one_key(order: str, sql: str, ex
     text = f"T | sort by x {order}"
     assert f"ORDER BY {sql}" in compile_query(text, schema).statement.sql
     assert [str(row[0]) for row in answer(connection, schema, text).rows] == expected
+
+
+@pytest.mark.parametrize(("order", "sql"), [("desc", '"x" DESC NULLS LAST'), ("asc", '"x" ASC NULLS FIRST')])
+def test_a_column_without_nan_is_ordered_by_itself_and_what_is_computed_of_it_is_not(order: str, sql: str):
+    columns = (TableColumn("x", "real", has_nan=False), TableColumn("y", "real"))
+    schema = {"T": TableSchema("T", columns, '"T"')}
+    for text in (f"T | sort by x {order}", f"let t = T | where y > 1; t | extend z = 1 | sort by x {order}"):
+        assert f"ORDER BY {sql}" in compile_query(text, schema).statement.sql
+    for text in (f"T | sort by y {order}", f"T | extend x = x / y | sort by x {order}"):
+        assert f"ORDER BY {sql}" not in compile_query(text, schema).statement.sql
+
+
+TIMES = [
+    *range(-3, 4),
+    *(sign * 10**power + 7 for power in range(3, 17) for sign in (-1, 1)),
+    -62_135_596_800_000_001,
+    -62_135_596_800_000_000,
+    253_402_300_799_999_999,
+]
+
+
+@pytest.mark.parametrize(
+    ("size", "microseconds"),
+    [("5m", 300_000_000), ("7m", 420_000_000), ("7d", 604_800_000_000), ("37ms", 37_000), ("100000d", 8_640_000_000_000_000)],
+)
+def test_bins_of_time_are_counted_from_year_1_on_and_before_it(size: str, microseconds: int):
+    year_1 = 62_135_596_800_000_000
+    connection, schema = database({"T": Tables([("x", "datetime")])})
+    connection.execute('INSERT INTO "T" SELECT make_timestamp(unnest(?::BIGINT[]))', [[None, *TIMES]])
+    expected = [None, *((time + year_1) // microseconds * microseconds - year_1 for time in TIMES)]
+    sql = compile_query(f"T | extend x = bin(x, {size})", schema).statement.sql
+    assert "time_bucket" not in sql
+    assert [row[0] for row in connection.execute(f"SELECT epoch_us(x) FROM ({sql})").fetchall()] == expected
+
+
+def test_rows_are_grouped_by_the_number_of_their_bin():
+    rows = [[f"2026-01-01 00:{number:02}", f"2026-01-02 00:{59 - number}"] for number in range(30)]
+    connection, schema = database({"T": Tables([("x", "datetime"), ("y", "datetime")], [*rows, [None, None], [None, None]])})
+    text = "T | summarize n = count(), most = max(bin(x, 7m)) by x = bin(y, 5m), y = bin(x, 7m)"
+    by_value = "T | extend a = bin(y, 5m), b = bin(x, 7m) | summarize n = count(), most = max(b) by a, b"
+    sql = compile_query(text, schema).statement.sql
+    assert sql.split("GROUP BY ")[1] == (
+        '(epoch_us("y") + 1215057101400000000) // 300000000, (epoch_us("x") + 1215057101220000000) // 420000000'
+    )
+    found = answer(connection, schema, text).rows
+    assert len(found) > 5
+    assert sorted(found, key=str) == sorted(answer(connection, schema, by_value).rows, key=str)
 
 
 def test_membership_in_a_query_is_a_join_and_null_is_in_none():

@@ -43,7 +43,7 @@ def generate_relation(relation: bound.Relation) -> Statement:
     """The SQL of a relation, such as one that is read while the query is bound. Raises `KqlError` (`too_complex`)."""
     sql.load()
     try:
-        return Generator().statement(pruned(relation))
+        return Generator(pruned(relation)).statement()
     except RecursionError:
         raise _too_deep() from None
 

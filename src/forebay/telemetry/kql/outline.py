@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from forebay.telemetry.kql.binding import bound
-from forebay.telemetry.kql.binding.binder import children
+from forebay.telemetry.kql.binding.parts import children
 from forebay.telemetry.kql.sql.literals import datetime_text, json_text, timespan_text
 
 _WIDEST_CONSTANT = 60

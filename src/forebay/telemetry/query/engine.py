@@ -14,12 +14,14 @@ from typing import Any, ParamSpec, TypeVar
 from forebay.effects import Clock
 from forebay.errors import ForebayError
 from forebay.telemetry.drainer import Drainer
+from forebay.telemetry.kql.binding.binder import Explore
 from forebay.telemetry.kql.types import Schema
+from forebay.telemetry.log.port import Positions
 from forebay.telemetry.query.completion import Completion, complete_query
-from forebay.telemetry.query.execution import Execution, Plan, Stop, Timespan, failure
+from forebay.telemetry.query.execution import Execution, Plan, Stop, Timespan, failure, translated
 from forebay.telemetry.query.explanation import Explanation, explain
 from forebay.telemetry.query.result import QueryResult
-from forebay.telemetry.query.translation import NeedsData, Translation, TranslationCache, schema_of_project, translate, values_of
+from forebay.telemetry.query.translation import Translation, TranslationCache, schema_of_project, translate, values_of
 from forebay.telemetry.store.store import TelemetryStore
 
 INTERRUPT_SECONDS = 0.1
@@ -50,8 +52,8 @@ class QueryEngine:
         self._clock = clock
         self._limits = limits or QueryLimits()
         self._schemas = {is_bounded: schema_of_project(is_bounded=is_bounded) for is_bounded in (False, True)}
-        self._cache = TranslationCache(self._translate)
-        # one at a time: a translation holds the interpreter's lock
+        self._cache = TranslationCache(lambda text, is_bounded: translate(text, self._schemas[is_bounded], is_bounded=is_bounded))
+        # one at a time: it holds the interpreter's lock
         self._translator = ThreadPoolExecutor(1, thread_name_prefix="forebay-kql")
         self._threads = ThreadPoolExecutor(self._limits.running_count, thread_name_prefix="forebay-query")
         self._turns = asyncio.Semaphore(self._limits.running_count)
@@ -83,10 +85,12 @@ class QueryEngine:
             ends = self._drainer.ends()
             is_bounded = timespan is not None
             translation = self._cache.find(text, is_bounded=is_bounded)
-            if translation is None:
-                translation = await self._translated(text, is_bounded)
+            # a query that need not wait is translated in the thread that runs it; what is wrong with another is told before it waits
+            if translation is None and self._has_to_wait(ends):
+                made = partial(translated, partial(self._translate, text, is_bounded))
+                translation = await asyncio.get_running_loop().run_in_executor(self._translator, made)
             plan = Plan(
-                translate=partial(translate, text, self._schemas[is_bounded], is_bounded=is_bounded),
+                translate=partial(self._translate, text, is_bounded),
                 translation=translation,
                 values=partial(values_of, now=self._clock.now(), given=parameters or {}),
                 project=project,
@@ -137,16 +141,15 @@ class QueryEngine:
         with self._admitted():
             return await asyncio.get_running_loop().run_in_executor(self._translator, partial(read, *arguments, **named))
 
-    async def _translated(self, text: str, is_bounded: bool) -> Translation | None:
-        """The translation; None where it needs data, and is made when the query runs."""
-        make = partial(self._cache.translate, text, is_bounded=is_bounded)
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._translator, make)
-        except NeedsData:
-            return None
+    def _has_to_wait(self, ends: Positions) -> bool:
+        """Whether a query waits, for its turn or until everything up to `ends` is in the tables."""
+        positions = self._store.positions
+        return self._turns.locked() or any(positions.get(partition, 0) < offset for partition, offset in ends.items())
 
-    def _translate(self, text: str, is_bounded: bool) -> Translation:
-        return translate(text, self._schemas[is_bounded], is_bounded=is_bounded)
+    def _translate(self, text: str, is_bounded: bool, explore: Explore | None = None) -> Translation:
+        if explore is not None:
+            return translate(text, self._schemas[is_bounded], is_bounded=is_bounded, explore=explore)
+        return self._cache.translate(text, is_bounded=is_bounded)
 
     @contextlib.contextmanager
     def _admitted(self) -> Iterator[None]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -14,7 +15,7 @@ from forebay.telemetry.kql.compiler import generate_relation
 from forebay.telemetry.kql.connection import define_python
 from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.query.result import RowConverter, size_bytes
-from forebay.telemetry.query.translation import ChartHint, Translation
+from forebay.telemetry.query.translation import ChartHint, NeedsData, Translation
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -38,16 +39,24 @@ class Timespan:
 
 
 class Translate(Protocol):
-    """Translates the query with data at hand."""
+    """Translates the query. Raises `NeedsData` where it needs `explore` and has none."""
 
-    def __call__(self, *, explore: Explore) -> Translation: ...
+    def __call__(self, *, explore: Explore | None = None) -> Translation: ...
+
+
+def translated(translate: Translate) -> Translation | None:
+    """The translation; None where it needs data."""
+    try:
+        return translate()
+    except NeedsData:
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """A query with everything that it runs with."""
 
-    translation: Translation | None  # None: it is made with `translate`, for its columns depend on data
+    translation: Translation | None  # None: it is made with `translate`
     translate: Translate
     values: Callable[[Translation], dict[str, Any]]  # for the parameters of its SQL
     project: str
@@ -72,7 +81,7 @@ class Execution:
     def run(self) -> None:
         """Fill `rows`. Raises DuckDB's errors, and `ForebayError` as `translate` and `values_of` do."""
         try:
-            known = self._plan.translation
+            known = self._plan.translation or translated(self._plan.translate)
             # what is read to find out about columns, and what then follows from it, may need any of the functions
             define_python(self._cursor, registry.python_names() if known is None else known.statement.python)
             self._cursor.execute("BEGIN TRANSACTION READ ONLY")
@@ -81,8 +90,9 @@ class Execution:
             self.converter = RowConverter(translation.statement.columns)
             # the answer is on lines of its own, so that no comment can swallow what follows
             limited = f"SELECT * FROM (\n{translation.statement.sql}\n) AS answer LIMIT {self._plan.row_limit + 1}"
-            self._execute(limited, self._plan.values(translation))
-            self._fetch()
+            with _converting():
+                self._execute(limited, self._plan.values(translation))
+                self._fetch()
         finally:
             self._cursor.close()
 
@@ -90,8 +100,9 @@ class Execution:
         """The rows of a part of the query, which say what columns it has."""
         statement = generate_relation(relation)
         sql = f"SELECT * FROM (\n{statement.sql}\n) AS explored LIMIT {EXPLORED_ROWS + 1}"
-        self._execute(sql, {})
-        rows = self._cursor.fetchall()
+        with _converting():
+            self._execute(sql, {})
+            rows = self._cursor.fetchall()
         if len(rows) > EXPLORED_ROWS:
             raise ForebayError(
                 "query_too_complex", f"expected columns that at most {EXPLORED_ROWS} rows say, got more", hint="filter before"
@@ -124,6 +135,15 @@ class Execution:
                 del self.rows[self._plan.row_limit :]
                 self.truncated = "rows"
                 break
+
+
+@contextlib.contextmanager
+def _converting() -> Iterator[None]:
+    """Tell of values that Python or DuckDB does not have; such errors anywhere else are defects."""
+    try:
+        yield
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ForebayError("query_failed", f"a value of the query, or of its answer, cannot be converted: {str(error)[:300]}") from error
 
 
 def _naive(at: datetime) -> datetime:
@@ -160,7 +180,5 @@ def failure(error: BaseException | None, stopped: Stop | None, seconds: float) -
     if isinstance(error, duckdb.Error):
         # the first line says what is wrong; the others quote SQL that the user has not written
         return ForebayError("query_failed", str(error).split("\n", 1)[0][:500], hint="check the names and types of columns with getschema")
-    if isinstance(error, (TypeError, ValueError, OverflowError)):
-        return ForebayError("query_failed", f"a value of the answer cannot be shown: {str(error)[:300]}")
     assert error is not None, "it failed or it was stopped"
     return error

@@ -68,7 +68,8 @@ def schema_of_project(*, is_bounded: bool) -> Schema:
     return {
         name: TableSchema(
             name,
-            tuple(TableColumn(column.name, column.type) for column in columns),
+            # what is stored came as JSON, whose numbers are never NaN
+            tuple(TableColumn(column.name, column.type, has_nan=name in _DERIVED_NAMES) for column in columns),
             f"{SCHEMA}.{quoted(name)}",
             condition,
             name not in _DERIVED_NAMES,
@@ -194,6 +195,7 @@ class TranslationCache:
         self._known: OrderedDict[tuple[str, bool], Translation] = OrderedDict()
         self._characters = 0
         self._lock = threading.Lock()
+        self._turn = threading.Lock()  # to translate: several at a time would hold the interpreter's lock for long
 
     def find(self, text: str, *, is_bounded: bool) -> Translation | None:
         """The translation, if it is known."""
@@ -205,15 +207,15 @@ class TranslationCache:
 
     def translate(self, text: str, *, is_bounded: bool) -> Translation:
         """The translation. Raises as `translate` does."""
-        known = self.find(text, is_bounded=is_bounded)
-        if known is not None:
-            return known
-        made = self._translate(text, is_bounded)
-        with self._lock:
-            if (text, is_bounded) not in self._known:
+        with self._turn:
+            known = self.find(text, is_bounded=is_bounded)
+            if known is not None:
+                return known
+            made = self._translate(text, is_bounded)
+            with self._lock:
                 self._known[text, is_bounded] = made
                 self._characters += len(text) + len(made.statement.sql)
-            while len(self._known) > CACHE_ENTRIES or self._characters > CACHE_CHARACTERS:
-                (old_text, _), old = self._known.popitem(last=False)
-                self._characters -= len(old_text) + len(old.statement.sql)
-        return made
+                while len(self._known) > CACHE_ENTRIES or self._characters > CACHE_CHARACTERS:
+                    (old_text, _), old = self._known.popitem(last=False)
+                    self._characters -= len(old_text) + len(old.statement.sql)
+            return made

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from forebay.telemetry.kql.binding import bound, calls, windows
@@ -17,9 +17,10 @@ from forebay.telemetry.kql.binding.environment import (
     TableBinding,
 )
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
+from forebay.telemetry.kql.binding.parts import operands
 from forebay.telemetry.kql.errors import DIAGNOSTICS_LIMIT, Diagnostic, KqlError
 from forebay.telemetry.kql.syntax import nodes
-from forebay.telemetry.kql.types import INTEGERS, KqlType, Schema, TableSchema
+from forebay.telemetry.kql.types import INTEGERS, KqlType, Schema, TableColumn, TableSchema
 
 EXPRESSION_LIMIT = 20_000  # bound expressions of one query, its functions' bodies counted where they are called
 WEIGHT_LIMIT = 2_000  # relations of one query; what `let` has named is one wherever it is read, for it is computed once
@@ -78,10 +79,14 @@ class Binder:
 
     # making
 
-    def column(self, name: str, kind: KqlType, *, is_nullable: bool = True) -> bound.Column:
+    def column(self, name: str, kind: KqlType, *, is_nullable: bool = True, has_nan: bool = True) -> bound.Column:
         """A new column."""
         self._column_count += 1
-        return bound.Column(self._column_count, name, kind, is_nullable)
+        return bound.Column(self._column_count, name, kind, is_nullable, has_nan)
+
+    def columns(self, like: Iterable[TableColumn | bound.Column]) -> tuple[bound.Column, ...]:
+        """New columns with the names and values of others."""
+        return tuple(self.column(each.name, each.type, is_nullable=each.is_nullable, has_nan=each.has_nan) for each in like)
 
     def compute(self, source: bound.Relation, outputs: Sequence[tuple[str, bound.Expr]]) -> bound.Relation:
         """A `Compute` with these names; a column that is passed on under its own name stays the same one."""
@@ -101,14 +106,10 @@ class Binder:
     def scalar(self, expression: bound.Expr) -> ScalarBinding:
         """A name for a value."""
         size = 0
-        pending: list[Any] = [expression]
+        pending: list[bound.Expr | None] = [expression]
         while pending and size <= EXPRESSION_LIMIT:
-            each = pending.pop()
+            pending += operands(pending.pop())
             size += 1
-            if isinstance(each, (bound.Call, bound.AggregateCall, bound.WindowCall)):
-                pending += each.arguments
-            elif isinstance(each, (bound.Widen, bound.InQuery)):
-                pending.append(each.operand)
         return ScalarBinding(expression, size)
 
     def count(self, node: nodes.Node, number: int = 1) -> None:
@@ -219,14 +220,12 @@ class Binder:
 
     def table(self, schema: TableSchema) -> bound.Relation:
         """A table of the schema, with columns of its own each time that it is read."""
-        columns = tuple(self.column(each.name, each.type, is_nullable=each.is_nullable) for each in schema.columns)
-        return bound.Table(columns, schema)
+        return bound.Table(self.columns(schema.columns), schema)
 
     def read(self, found: TableBinding, node: nodes.Node) -> bound.Relation:
         """What `let` has named, with columns of its own each time that it is read."""
         self.weigh(node)
-        columns = tuple(self.column(each.name, each.type, is_nullable=each.is_nullable) for each in found.relation.columns)
-        return bound.Shared(columns, found.name, found.relation, found.is_materialized)
+        return bound.Shared(self.columns(found.relation.columns), found.name, found.relation, found.is_materialized)
 
     def unknown_table(self, node: nodes.Node, name: str) -> KqlError:
         """The refusal of a table that nobody knows."""
@@ -350,26 +349,3 @@ class Binder:
             if has.get(name) != kind:
                 came = has.get(name, "no such column")
                 raise error(node, "type", f"expected a table with the column {name}: {kind} for {parameter.name}, got {came}")
-
-
-def children(relation: bound.Relation) -> list[bound.Relation]:
-    """The relations right below one, those in its expressions included."""
-    found: list[bound.Relation] = []
-    pending: list[Any] = [getattr(relation, field) for field in relation.__struct_fields__ if field not in ("columns", "rows", "table")]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, bound.Relation):
-            found.append(each)
-        elif isinstance(each, (tuple, list)):
-            pending += each
-        elif isinstance(each, (bound.Call, bound.AggregateCall, bound.WindowCall)):
-            pending += each.arguments
-        elif isinstance(each, bound.Widen):
-            pending.append(each.operand)
-        elif isinstance(each, bound.ScalarQuery):
-            found.append(each.relation)
-        elif isinstance(each, bound.InQuery):
-            pending += (each.operand, each.relation)
-        elif isinstance(each, bound.SortKey):
-            pending.append(each.expression)
-    return found

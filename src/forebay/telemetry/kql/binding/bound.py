@@ -22,6 +22,7 @@ class Column(Struct, frozen=True):
     name: str
     type: KqlType
     is_nullable: bool = True  # for a string: whether NULL may stand for ''
+    has_nan: bool = True  # for a real: whether NaN may be among the numbers
 
 
 # expressions

@@ -144,16 +144,23 @@ def _match(function: Function, arguments: Sequence[bound.Expr | None]) -> tuple[
     return cost, matched
 
 
-def _parameters(declared: tuple[Parameter, ...], count: int) -> list[Parameter] | None:
+def _parameters(declared: tuple[Parameter, ...], count: int) -> Sequence[Parameter] | None:
     """One parameter for each argument, and those that were left out; None where the number does not fit."""
-    repeated = next((index for index, parameter in enumerate(declared) if parameter.is_repeated), None)
+    repeated = _repeated(declared)
     if repeated is None:
-        return list(declared) if count <= len(declared) else None
+        return declared if count <= len(declared) else None
     after = len(declared) - repeated - 1
     times = count - repeated - after
     if times < 0:
         return None
     return [*declared[:repeated], *[declared[repeated]] * times, *declared[repeated + 1 :]]
+
+
+def _repeated(declared: tuple[Parameter, ...]) -> int | None:
+    for index, parameter in enumerate(declared):  # a generator would take twice as long, and every call comes here
+        if parameter.is_repeated:
+            return index
+    return None
 
 
 def _variable_type(parameters: Sequence[Parameter], arguments: Sequence[bound.Expr | None]) -> KqlType | str | None:
@@ -175,9 +182,8 @@ def _variable_type(parameters: Sequence[Parameter], arguments: Sequence[bound.Ex
 def _nearest(kind: KqlType, allowed: frozenset[KqlType]) -> KqlType | None:
     if kind in allowed:
         return kind
-    wider = sorted((each for each in allowed if is_wider(each, kind)), key=lambda each: _WIDTH[each])
-    if wider:
-        return wider[0]
+    if kind in _WIDTH:
+        return min((each for each in allowed if is_wider(each, kind)), key=lambda each: _WIDTH[each], default=None)
     if kind == "dynamic":
         for each in ("string", "real", "long", "int", "datetime", "timespan", "bool", "guid", "decimal"):
             if each in allowed:

@@ -12,9 +12,10 @@ from typing import Any
 
 from msgspec import Struct
 
-from forebay.telemetry.kql.binding import bound, windows
+from forebay.telemetry.kql.binding import bound
 from forebay.telemetry.kql.binding.binder import Binder
 from forebay.telemetry.kql.binding.expressions import error
+from forebay.telemetry.kql.binding.parts import has_window
 from forebay.telemetry.kql.errors import KqlError
 from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.kql.syntax import nodes
@@ -91,7 +92,7 @@ class _Steps:
         outputs = (*relation.outputs, *_references(columns[len(relation.columns) :]))
         if isinstance(relation, bound.ComputeEach):
             return bound.ComputeEach(columns, source, outputs, relation.group, relation.keys)
-        if any(windows.has_window(each) for each in outputs):
+        if has_window(*outputs):
             return bound.ComputeEach(columns, source, outputs, self._group, self._keys)
         return bound.Compute(columns, source, outputs)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 from forebay.telemetry.kql.binding import bound, calls, naming
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
@@ -115,6 +116,7 @@ def _series(expressions: ExpressionBinder, node: nodes.Call) -> Columns:
     return columns
 
 
+@cache
 def load() -> None:
     """Declare the spreads of functions that the registry says answer several columns."""
     for name in registry.SPREAD:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from forebay.telemetry.kql.binding import bound, calls
 from forebay.telemetry.kql.binding.expressions import SPECIAL, ExpressionBinder, error
+from forebay.telemetry.kql.binding.parts import has_window
 from forebay.telemetry.kql.errors import Diagnostic, KqlError
 from forebay.telemetry.kql.functions.function import Function, parse_signature
 from forebay.telemetry.kql.syntax import nodes
@@ -138,31 +139,12 @@ for _name in _MEANINGS:
     SPECIAL[_name] = _bind
 
 
-def has_window(expression: bound.Expr | None) -> bool:
-    """Whether an expression looks at other rows."""
-    pending = [expression]  # a stack: chains of operators are deeper than Python calls
-    while pending:
-        each = pending.pop()
-        if isinstance(each, bound.WindowCall):
-            return True
-        pending += _operands(each)
-    return False
-
-
-def _operands(expression: bound.Expr | None) -> Sequence[bound.Expr | None]:
-    if isinstance(expression, (bound.Call, bound.AggregateCall, bound.WindowCall)):
-        return expression.arguments
-    if isinstance(expression, (bound.Widen, bound.InQuery)):
-        return (expression.operand,)
-    return ()
-
-
 def lift(binder: Binder, source: bound.Relation, expressions: Sequence[bound.Expr]) -> tuple[bound.Relation, list[bound.Expr]]:
     """The same expressions, in which no window is within something else (in SQL, it may not be): it is a column of the relation now.
 
     Raises `KqlError` where the rows have no order to go by.
     """
-    if not any(has_window(each) for each in expressions):
+    if not has_window(*expressions):
         return source, list(expressions)
     _check_serialized(source)
     return _lifted(binder, source, expressions, may_mix=False)
@@ -181,7 +163,7 @@ def _lifted(
 
 def extracted(binder: Binder, source: bound.Relation, expressions: Sequence[bound.Expr]) -> tuple[bound.Relation, list[bound.Expr]]:
     """The same expressions without windows, which are columns of the relation now: for where none may stand, such as in keys of groups."""
-    if not any(has_window(each) for each in expressions):
+    if not has_window(*expressions):
         return source, list(expressions)
     _check_serialized(source)
     moved: list[tuple[bound.Expr, bound.Column]] = []

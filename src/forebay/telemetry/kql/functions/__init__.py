@@ -1,5 +1,6 @@
 """The functions and operators of KQL over values, each declared in one place."""
 
+from functools import cache
 from importlib import import_module
 
 MODULES = (
@@ -41,6 +42,7 @@ MODULES = (
 )
 
 
+@cache
 def load() -> None:
     """Declare all functions. Done once, when the compiler is first used."""
     for module in MODULES:

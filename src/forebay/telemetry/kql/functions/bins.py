@@ -12,6 +12,7 @@ from forebay.telemetry.kql.functions.interval import interval
 from forebay.telemetry.kql.functions.registry import scalar
 from forebay.telemetry.kql.types import TICKS_PER_DAY, TICKS_PER_MICROSECOND, YEAR_1_TO_1970_MICROSECONDS
 
+_LONG_BEFORE = 1 << 60  # microseconds, some 36,000 years: more than a timespan can be taken from a datetime
 _TRUNCATED = {TICKS_PER_DAY: "day", 36_000_000_000: "hour", 600_000_000: "minute", 10_000_000: "second"}
 
 
@@ -37,14 +38,27 @@ def _real(value: Argument, size: Argument) -> str:
 
 
 def _datetime(value: Argument, size: Argument) -> str:
-    """DuckDB's own functions where they count as Kusto does, which is from the beginning of year 1."""
     if _is_plain(size):
         if size.value in _TRUNCATED:
             return f"date_trunc('{_TRUNCATED[size.value]}', {value})"
-        origin = "" if TICKS_PER_DAY % size.value == 0 else ", TIMESTAMP '0001-01-01'"
-        return f"time_bucket({interval(size.value)}, {value}{origin})"
+        width, first = _grid(size)
+        return f"make_timestamp({_datetime_key(value, size)} * {width} - {first})"
     step = _positive(size)
     return f"make_timestamp((({ticks(value)} // {step} * {step}) // {TICKS_PER_MICROSECOND} - {YEAR_1_TO_1970_MICROSECONDS})::BIGINT)"
+
+
+def _datetime_key(value: Argument, size: Argument) -> str:
+    """The number of the bin; integers are what DuckDB is quickest with, `time_bucket` takes half as long again."""
+    if not _is_plain(size) or size.value in _TRUNCATED:
+        return ""
+    width, first = _grid(size)
+    return f"(epoch_us({value}) + {first}) // {width}"
+
+
+def _grid(size: Argument) -> tuple[int, int]:
+    """Microseconds of a bin, and from the beginning of one so long before year 1 that nothing is before it until 1970."""
+    width = size.value // TICKS_PER_MICROSECOND
+    return width, YEAR_1_TO_1970_MICROSECONDS + _LONG_BEFORE // width * width
 
 
 def _integer_at(value: Argument, size: Argument, point: Argument) -> str:
@@ -73,7 +87,7 @@ _SUMMARY = "The greatest multiple of the size that is not greater."
 scalar("bin(value: real, size: real) -> real", _real, _SUMMARY, aliases=("floor",))
 scalar("bin(value: integer, size: integer) -> long", _integer, _SUMMARY, aliases=("floor",))
 scalar("bin(value: timespan, size: timespan) -> timespan", _integer, _SUMMARY, aliases=("floor",))
-scalar("bin(value: datetime, size: timespan) -> datetime", _datetime, _SUMMARY, aliases=("floor",))
+scalar("bin(value: datetime, size: timespan) -> datetime", _datetime, _SUMMARY, aliases=("floor",), key=_datetime_key)
 
 _SUMMARY_AT = "The greatest value at a multiple of the size from a given point that is not greater."
 scalar("bin_at(value: integer, size: integer, point: integer) -> long", _integer_at, _SUMMARY_AT)

@@ -22,6 +22,8 @@ otherwise (of a string answer: NULL stands for ''); "never".
 
 `condition` is another template, for where NULL counts as false, such as in `where`: without the handling of nulls.
 
+`key` answers a part of the SQL that differs wherever the whole does, for `summarize` to group by as it takes less; or '' for the whole.
+
 `python` is for what SQL cannot say: a function of Python values (dynamic decoded from JSON, datetime as naive UTC datetime, timespan as
 ticks, guid as text, a repeated parameter as one list; None for null) that is called row by row, must not raise, and must bound its own
 work. Its SQL is then made by itself.
@@ -73,6 +75,7 @@ class Function(Struct, frozen=True, eq=False):
     aliases: tuple[str, ...] = ()
     nulls: Nulls = "some"
     condition: str | Callable[..., str] | None = None
+    key: Callable[..., str] | None = None
     approximate: str = ""  # in what the answer may differ from Kusto's, and by how much
     python: Callable[..., Any] | None = None
     python_name: str = ""  # its name in SQL

@@ -28,6 +28,7 @@ def declare(
     aliases: tuple[str, ...] = (),
     nulls: Nulls = "some",
     condition: str | Callable[..., str] | None = None,
+    key: Callable[..., str] | None = None,
     approximate: str = "",
     python: Callable[..., Any] | None = None,
 ) -> Function:
@@ -47,6 +48,7 @@ def declare(
         aliases,
         nulls,
         condition,
+        key,
         approximate,
         python,
         python_name,

@@ -1,5 +1,6 @@
 """From the bound tree to the SQL of DuckDB."""
 
+from functools import cache
 from importlib import import_module
 
 MODULES = (
@@ -14,6 +15,7 @@ MODULES = (
 )
 
 
+@cache
 def load() -> None:
     """Declare what writes each relation. Done once, when the compiler is first used."""
     for module in MODULES:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from forebay.telemetry.kql.binding import bound
+from forebay.telemetry.kql.binding.parts import used
 from forebay.telemetry.kql.sql.generator import Generator, writes
-from forebay.telemetry.kql.sql.relations import used
 from forebay.telemetry.kql.sql.select import Select, Slot
 
 _ENTRY = '"$entry"'  # a key and a value in a lambda: no column is called so

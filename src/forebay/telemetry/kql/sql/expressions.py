@@ -74,6 +74,12 @@ class ExpressionWriter:
                 return in_brackets(self._generator.measured(self._placed(expression, function.condition)))
         return self.value(expression)
 
+    def key(self, expression: bound.Expr) -> str:
+        """What an expression may be grouped by instead of its value, which is computed from it; '' where there is no such thing."""
+        if isinstance(expression, bound.Call) and expression.function.key is not None:
+            return self._placed(expression, expression.function.key)
+        return ""
+
     def slot(self, expression: bound.Expr) -> Slot:
         """An output."""
         if isinstance(expression, bound.ColumnRef):
@@ -99,7 +105,7 @@ class ExpressionWriter:
             if _LITERAL.fullmatch(value):  # which would be the place of an output
                 continue
             is_descending = key.is_descending
-            if key.expression.type == "real" and is_descending is not key.is_nulls_first:
+            if is_descending is not key.is_nulls_first and _has_nan(key.expression):
                 value, is_descending = f"-{value}", not is_descending  # the same order but for NaN, which is its own opposite
             found.append(f"{value} {'DESC' if is_descending else 'ASC'} NULLS {'FIRST' if key.is_nulls_first else 'LAST'}")
         return found
@@ -258,6 +264,11 @@ class ExpressionWriter:
         answer = f"{function.python_name}({', '.join(written)})"
         returns = function.returns if isinstance(function.returns, str) else ""
         return f"{answer}::{DUCKDB_TYPES[returns]}" if returns in _PYTHON_TYPES else answer  # type: ignore[index]
+
+
+def _has_nan(expression: bound.Expr) -> bool:
+    """Whether NaN may be among the values."""
+    return expression.type == "real" and not (isinstance(expression, bound.ColumnRef) and not expression.column.has_nan)
 
 
 def _for_python(argument: Argument) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any
 
 from msgspec import Struct
 
 from forebay.telemetry.kql.binding import bound
-from forebay.telemetry.kql.binding.binder import children
+from forebay.telemetry.kql.binding.parts import children
 from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.kql.sql.expressions import ExpressionWriter, too_long
 from forebay.telemetry.kql.sql.literals import quoted_name
@@ -51,21 +53,19 @@ class Statement(Struct, frozen=True):
 class Generator:
     """Writes one query."""
 
-    def __init__(self) -> None:
+    def __init__(self, relation: bound.Relation) -> None:
+        self._relation = relation
         self._parameters: dict[str, bound.Parameter] = {}
         self._python: dict[str, None] = {}
         self._hoisted_count = 0
-        self._column_names: set[str] = set()  # of the query and its tables, those that begin as ours do
         self._characters = 0
-        self._uses: dict[int, int] = {}
         self._shared: dict[int, tuple[str, Select]] = {}
         self._ctes: list[str] = []
         self._cte_names: set[str] = set()
 
-    def statement(self, relation: bound.Relation) -> Statement:
-        """The SQL of a whole query. Raises `KqlError` (`too_complex`)."""
-        self._count_uses(relation)
-        select = self.select(relation)
+    def statement(self) -> Statement:
+        """The SQL of the whole query. Raises `KqlError` (`too_complex`)."""
+        select = self.select(self._relation)
         sql = select.text()
         if self._ctes:
             sql = f"WITH {', '.join(self._ctes)}\n{sql}"
@@ -74,7 +74,7 @@ class Generator:
         # what was written on the way and left out again has no place for a value
         written = set(_PARAMETER.findall(_QUOTED.sub("", sql))) if self._parameters else set()
         parameters = {name: parameter for name, parameter in self._parameters.items() if name in written}
-        return Statement(sql, relation.columns, parameters, tuple(self._python))
+        return Statement(sql, self._relation.columns, parameters, tuple(self._python))
 
     def select(self, relation: bound.Relation) -> Select:
         """The SQL of a relation, to which more may be added."""
@@ -166,7 +166,7 @@ class Generator:
     def shared(self, shared: bound.Shared) -> Select:
         """What `let` has named: written once, at the top, when it is read in several places."""
         definition = shared.relation
-        if self._uses.get(id(definition), 1) == 1 and not shared.is_materialized:
+        if self._uses[id(definition)] <= 1 and not shared.is_materialized:
             return _renamed(self.select(definition), shared.columns)
         known = self._shared.get(id(definition))
         if known is None:
@@ -182,17 +182,28 @@ class Generator:
         }
         return Select(name, shared.columns, slots)
 
-    def _count_uses(self, relation: bound.Relation) -> None:
-        pending = [relation]
+    @cached_property
+    def _uses(self) -> Counter[int]:
+        """How often each relation is read that `let` has named, by its identity."""
+        return Counter(id(each.relation) for each in self._relations() if isinstance(each, bound.Shared))
+
+    @cached_property
+    def _column_names(self) -> set[str]:
+        """Those of the query and its tables that begin as ours do."""
+        columns = (each.table.columns if isinstance(each, bound.Table) else each.columns for each in self._relations())
+        return {column.name for some in columns for column in some if column.name.startswith("$")}
+
+    def _relations(self) -> Iterator[bound.Relation]:
+        """All relations, those that `let` has named each time that they are read, and what is below them once."""
+        pending = [self._relation]
+        seen: set[int] = set()
         while pending:
             each = pending.pop()
-            columns = each.table.columns if isinstance(each, bound.Table) else each.columns
-            self._column_names.update(column.name for column in columns if column.name.startswith("$"))
+            yield each
             if isinstance(each, bound.Shared):
-                key = id(each.relation)
-                self._uses[key] = self._uses.get(key, 0) + 1
-                if self._uses[key] > 1:
+                if id(each.relation) in seen:
                     continue
+                seen.add(id(each.relation))
             pending += children(each)
 
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import re
 
 from forebay.telemetry.kql.binding import bound
+from forebay.telemetry.kql.binding.parts import used
 from forebay.telemetry.kql.sql.expressions import ExpressionWriter
 from forebay.telemetry.kql.sql.generator import Generator, writes
 from forebay.telemetry.kql.sql.literals import literal
-from forebay.telemetry.kql.sql.relations import hoistable, numbered, used
+from forebay.telemetry.kql.sql.relations import hoistable, numbered
 from forebay.telemetry.kql.sql.select import Select, Slot
 
 
 @writes(bound.Summarize)
 def _summarize(generator: Generator, relation: bound.Summarize) -> Select:
     select = generator.select(relation.source)
-    uses = {each for expression in (*relation.keys, *relation.aggregates) for each in used(expression)}
+    uses = used(*relation.keys, *relation.aggregates)
     is_mergeable = select.is_plain and all(select.slots[each].is_name for each in uses)
     if select.order and not is_mergeable and relation.aggregates:
         select = numbered(generator, select)
@@ -34,7 +35,7 @@ def _summarize(generator: Generator, relation: bound.Summarize) -> Select:
         argument = writer.argument(call)
         slots[column.id] = Slot(argument.bare, argument.is_nullable, is_name=False)
     select.columns, select.slots = relation.columns, _percentiles_together(slots)
-    select.keys = [slots[column.id].sql for column in relation.columns[: len(relation.keys)]]
+    select.keys = [writer.key(key) or slots[column.id].sql for column, key in zip(relation.columns, relation.keys, strict=False)]
     select.order = []
     return select
 
@@ -59,9 +60,8 @@ def _rows_of_extremes(
         return None
     name, column = extreme
     by = writer.argument(column)
-    found = f"{name}(rowid, {by})"
-    if by.is_nullable and by.type != "string":
-        found = f"coalesce({found}, first(rowid))"
+    # the longer one answers a row also where all values are null
+    found = f"{name}_nulls_last(rowid, {by})" if by.is_nullable and by.type != "string" else f"{name}(rowid, {by})"
     slots = {each.id: Slot(key, each.type != "string", is_name=False) for each, key in zip(relation.columns, keys, strict=False)}
     for each, (_, value) in zip(relation.columns[len(keys) :], (call.arguments for call in relation.aggregates), strict=True):
         slots[each.id] = writer.slot(value if value is not None else column)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from forebay.telemetry.kql.binding import bound
-from forebay.telemetry.kql.sql.relations import used
+from forebay.telemetry.kql.binding.parts import used
 
 
 def pruned(relation: bound.Relation) -> bound.Relation:
@@ -16,7 +16,7 @@ def _pruned(relation: bound.Relation, needed: frozenset[int]) -> bound.Relation:
         source = _pruned(relation.source, needed | used(relation.predicate))
         return bound.Filter(source.columns, source, relation.predicate)
     if isinstance(relation, bound.Sort):
-        source = _pruned(relation.source, needed.union(*(used(key.expression) for key in relation.keys)))
+        source = _pruned(relation.source, needed | used(*(key.expression for key in relation.keys)))
         return bound.Sort(source.columns, source, relation.keys)
     if isinstance(relation, (bound.Take, bound.Sample)):
         source = _pruned(relation.source, needed)
@@ -27,7 +27,7 @@ def _pruned(relation: bound.Relation, needed: frozenset[int]) -> bound.Relation:
     if isinstance(relation, bound.Compute):
         kept = [index for index, column in enumerate(relation.columns) if column.id in needed]
         outputs = tuple(relation.outputs[index] for index in kept)
-        source = _pruned(relation.source, frozenset().union(*(used(each) for each in outputs)))
+        source = _pruned(relation.source, frozenset(used(*outputs)))
         return bound.Compute(tuple(relation.columns[index] for index in kept), source, outputs)
     if isinstance(relation, bound.Summarize):
         return _pruned_groups(relation, needed)
@@ -40,7 +40,7 @@ def _pruned(relation: bound.Relation, needed: frozenset[int]) -> bound.Relation:
     if isinstance(relation, bound.MakeSeries):
         return _pruned_series(relation, needed)
     if isinstance(relation, bound.TakeEach):
-        below = needed.union({relation.group.id}, *(used(key.expression) for key in relation.keys))
+        below = needed.union({relation.group.id}, used(*(key.expression for key in relation.keys)))
         source = _pruned(relation.source, below)
         return bound.TakeEach(source.columns, source, relation.group, relation.keys, relation.count)
     if isinstance(relation, bound.Parse):
@@ -55,9 +55,9 @@ def _pruned(relation: bound.Relation, needed: frozenset[int]) -> bound.Relation:
 
 
 def _pruned_scan(relation: bound.Scan, needed: frozenset[int]) -> bound.Relation:
-    below = needed.union({state.origin.id for state in relation.states}, *(used(key.expression) for key in relation.keys))
+    below = needed.union({state.origin.id for state in relation.states}, used(*(key.expression for key in relation.keys)))
     for step in relation.steps:
-        below = below.union(used(step.condition), *(used(each) for each in step.assignments))
+        below = below | used(step.condition, *step.assignments)
     if relation.group is not None:
         below |= {relation.group.id}
     source = _pruned(relation.source, below)
@@ -71,7 +71,7 @@ def _pruned_groups(relation: bound.Summarize, needed: frozenset[int]) -> bound.R
     if not kept and not keys:
         kept = [0]  # it is one row all the same
     aggregates = tuple(relation.aggregates[index] for index in kept)
-    source = _pruned(relation.source, frozenset().union(*(used(each) for each in (*relation.keys, *aggregates))))
+    source = _pruned(relation.source, frozenset(used(*relation.keys, *aggregates)))
     columns = (*relation.columns[:keys], *(relation.columns[keys + index] for index in kept))
     return bound.Summarize(columns, source, relation.keys, aggregates)
 
@@ -79,10 +79,7 @@ def _pruned_groups(relation: bound.Summarize, needed: frozenset[int]) -> bound.R
 def _pruned_concat(relation: bound.Concat, needed: frozenset[int]) -> bound.Relation:
     kept = [index for index, column in enumerate(relation.columns) if column.id in needed]
     outputs = tuple(tuple(each[index] for index in kept) for each in relation.outputs)
-    sources = tuple(
-        _pruned(source, frozenset().union(*(used(each) for each in output)))
-        for source, output in zip(relation.sources, outputs, strict=True)
-    )
+    sources = tuple(_pruned(source, frozenset(used(*output))) for source, output in zip(relation.sources, outputs, strict=True))
     return bound.Concat(tuple(relation.columns[index] for index in kept), sources, outputs)
 
 
@@ -90,14 +87,14 @@ def _pruned_join(relation: bound.Join, needed: frozenset[int]) -> bound.Relation
     kept = [index for index, column in enumerate(relation.columns) if column.id in needed]
     sources = tuple(relation.sources[index] for index in kept)
     below = frozenset(column.id for column in sources)
-    left = _pruned(relation.left, below.union(*(used(key) for key, _ in relation.keys)))
-    right = _pruned(relation.right, below.union(*(used(key) for _, key in relation.keys)))
+    left = _pruned(relation.left, below | used(*(key for key, _ in relation.keys)))
+    right = _pruned(relation.right, below | used(*(key for _, key in relation.keys)))
     return bound.Join(tuple(relation.columns[index] for index in kept), left, right, relation.kind, relation.keys, sources)
 
 
 def _pruned_elements(relation: bound.Expand, needed: frozenset[int]) -> bound.Relation:
     elements = {column.id for column in relation.elements}  # each of them makes rows
-    source = _pruned(relation.source, needed.union(used(relation.limit), *(used(value) for value in relation.values)))
+    source = _pruned(relation.source, needed | used(relation.limit, *relation.values))
     return bound.Expand(
         tuple(column for column in relation.columns if column.id in needed or column.id in elements),
         source,

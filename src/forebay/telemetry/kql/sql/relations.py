@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from forebay.telemetry.kql.binding import bound, windows
+from forebay.telemetry.kql.binding import bound
 from forebay.telemetry.kql.binding.operators.sources import RANGE_LIMIT
+from forebay.telemetry.kql.binding.parts import has_window, used
 from forebay.telemetry.kql.sql.expressions import ExpressionWriter
 from forebay.telemetry.kql.sql.generator import Generator, writes
 from forebay.telemetry.kql.sql.literals import literal, quoted_name
@@ -89,8 +90,8 @@ def _filter(generator: Generator, relation: bound.Filter) -> Select:
 def _compute(generator: Generator, relation: bound.Compute) -> Select:
     select = generator.select(relation.source)
     computed = [each for each in relation.outputs if not isinstance(each, bound.ColumnRef)]
-    uses = {each for output in computed for each in used(output)}
-    has_windows = any(windows.has_window(each) for each in computed)
+    uses = used(*computed)
+    has_windows = has_window(*computed)
     if select.keys == [] and not relation.outputs:
         select = select.nested()  # one row, which only its aggregates make one
     if computed and (
@@ -130,25 +131,10 @@ def hoistable(generator: Generator, select: Select, expressions: list[bound.Expr
     return select.nested() if hoisted else select
 
 
-def used(expression: bound.Expr | None) -> set[int]:
-    """The columns that an expression reads."""
-    found: set[int] = set()
-    pending: list[bound.Expr | None] = [expression]
-    while pending:
-        each = pending.pop()
-        if isinstance(each, bound.ColumnRef):
-            found.add(each.column.id)
-        elif isinstance(each, (bound.Call, bound.AggregateCall, bound.WindowCall)):
-            pending += each.arguments
-        elif isinstance(each, (bound.Widen, bound.InQuery)):
-            pending.append(each.operand)
-    return found
-
-
 @writes(bound.Sort)
 def _sort(generator: Generator, relation: bound.Sort) -> Select:
     select = generator.select(relation.source)
-    uses = {each for key in relation.keys for each in used(key.expression)}
+    uses = used(*(key.expression for key in relation.keys))
     if select.limit is not None or select.qualify or not all(select.slots[each].is_name for each in uses):
         select = select.nested()
     if select.keys is not None:

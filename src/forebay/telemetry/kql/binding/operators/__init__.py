@@ -1,5 +1,6 @@
 """What binds each operator and source."""
 
+from functools import cache
 from importlib import import_module
 
 MODULES = (
@@ -22,6 +23,7 @@ MODULES = (
 )
 
 
+@cache
 def load() -> None:
     """Declare all operators. Done once, when the compiler is first used."""
     for module in MODULES:

@@ -7,6 +7,7 @@ from forebay.telemetry.kql.binding.binder import Binder, binds
 from forebay.telemetry.kql.binding.environment import Environment, ScalarBinding
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
 from forebay.telemetry.kql.binding.partitioned import Groups, partitioned
+from forebay.telemetry.kql.binding.parts import has_window
 from forebay.telemetry.kql.functions import registry
 from forebay.telemetry.kql.syntax import nodes
 
@@ -70,7 +71,7 @@ def _from_source(
     while here is not None and here is not rows:
         # without rows, an aggregate still has one, which a group that is gone would not have
         if not isinstance(here, (bound.Compute, bound.Filter, bound.Take, bound.Sort, bound.Parse, bound.Expand)) or (
-            isinstance(here, bound.Compute) and any(map(windows.has_window, here.outputs))
+            isinstance(here, bound.Compute) and has_window(*here.outputs)
         ):
             message = "partition { }: where, extend, project, parse, mv-expand, sort and take are supported"
             raise error(node, "unsupported", message, construct="partition { }")
@@ -87,9 +88,7 @@ def _needs_order(body: bound.Relation, rows: bound.Relation) -> bool:
     """Whether something in the body goes by the order of rows."""
     each: bound.Relation | None = body
     while each is not None and each is not rows:
-        if isinstance(each, (bound.Serialize, bound.Scan)) or (
-            isinstance(each, bound.Compute) and any(map(windows.has_window, each.outputs))
-        ):
+        if isinstance(each, (bound.Serialize, bound.Scan)) or (isinstance(each, bound.Compute) and has_window(*each.outputs)):
             return True
         each = getattr(each, "source", None)
     return False

@@ -9,13 +9,14 @@ from forebay.telemetry.kql.binding.binder import Binder, binds
 from forebay.telemetry.kql.binding.environment import Environment
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
 from forebay.telemetry.kql.binding.operators.search import bind_predicate
+from forebay.telemetry.kql.binding.parts import has_window
 from forebay.telemetry.kql.syntax import nodes
 
 
 @binds(nodes.Where)
 def _where(binder: Binder, node: nodes.Where, source: bound.Relation, environment: Environment) -> bound.Relation:
     predicate = bind_predicate(ExpressionBinder(binder, environment, source.columns), node.predicate)
-    if windows.has_window(predicate):
+    if has_window(predicate):
         return windows.filtered(binder, source, predicate)
     return bound.Filter(source.columns, source, predicate)
 

@@ -14,6 +14,7 @@ from forebay.telemetry.kql.binding import bound, calls, windows
 from forebay.telemetry.kql.binding.binder import Binder, binds
 from forebay.telemetry.kql.binding.environment import Environment
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
+from forebay.telemetry.kql.binding.parts import has_window
 from forebay.telemetry.kql.syntax import nodes
 
 _STEP_LIMIT = 20
@@ -100,7 +101,7 @@ class _Scan:
         node = self._named(node, index)
         columns = (*self._source.columns, *(state.column for state in self._states.values()))
         value = ExpressionBinder(self._binder, self._environment, columns).bind(node)
-        if windows.has_window(value):
+        if has_window(value):
             raise error(node, "type", "scan: functions of neighbours may not stand in a step", hint="extend a column with prev(...) before")
         return value
 

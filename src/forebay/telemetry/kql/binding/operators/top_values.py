@@ -7,12 +7,13 @@ from collections.abc import Iterable, Sequence
 from msgspec import Struct
 
 from forebay.telemetry.kql.binding import bound, naming
-from forebay.telemetry.kql.binding.binder import OPERATORS, Binder, binds, children
+from forebay.telemetry.kql.binding.binder import OPERATORS, Binder, binds
 from forebay.telemetry.kql.binding.environment import Environment, TableBinding
 from forebay.telemetry.kql.binding.expressions import ExpressionBinder, error
 from forebay.telemetry.kql.binding.operators.rows import bind_count
 from forebay.telemetry.kql.binding.operators.summarize import check_keys, summarize
 from forebay.telemetry.kql.binding.outputs import Output, bind_output
+from forebay.telemetry.kql.binding.parts import children
 from forebay.telemetry.kql.functions.function import Function, parse_signature
 from forebay.telemetry.kql.syntax import nodes
 
