@@ -27,7 +27,7 @@ run: .venv/installed  ## Run the server (ARGS="--watch DIR --port N")
 	@$(BIN)/forebay up $(ARGS)
 
 test: .venv/installed  ## Run all tests, the chaos ones in their short form (ARGS="-k name")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: .venv/installed  ## Lint, format, types, import order, and whether the generated docs are fresh
 	$(BIN)/ruff check .

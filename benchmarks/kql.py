@@ -40,7 +40,7 @@ QUERIES: dict[str, tuple[str, str]] = {
         "requests | where timestamp > ago(6h) | summarize count() by bin(timestamp, 5m)",
         (
             "SELECT make_timestamp(epoch_us(timestamp) // 300000000 * 300000000), count(*) FROM store.requests"
-            f" WHERE {WITH_PROJECT} AND {AGO} GROUP BY 1"
+            f" WHERE {WITH_PROJECT} AND {AGO} GROUP BY epoch_us(timestamp) // 300000000"
         ),
     ),
     "failure rate by name": (

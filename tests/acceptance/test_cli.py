@@ -52,6 +52,7 @@ def median_seconds(command: list[str]) -> float:
     return statistics.median(once() for _ in range(5))
 
 
+@pytest.mark.alone
 def test_help_is_there_at_once():
     bare = median_seconds([sys.executable, "-c", "pass"])
     assert median_seconds([FOREBAY, "--help"]) < max(0.5, 40 * bare)

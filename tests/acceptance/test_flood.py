@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from pathlib import Path
 
+import pytest
 from benchmarks.flood import Target, flood, single_upload
 from benchmarks.program import pss_megabytes
 
@@ -14,6 +15,7 @@ FILES = 600
 MEMORY_MEGABYTES = 250  # above the idle program; a file that waited in memory, with all that belongs to it, would cost 50 KB
 
 
+@pytest.mark.alone
 def test_a_flood_is_taken_completely_while_single_uploads_go_on(tmp_path: Path) -> None:
     data_dir, folder = tmp_path / "data", tmp_path / "folder"
     folder.mkdir()

@@ -26,6 +26,8 @@ from hostile_names import DEEP_FOLDER_COUNT, NAMES, NOT_UTF8, UNSUPPORTED, make_
 from forebay.values.reasons import REASONS
 from program import FOREBAY, Program, assert_sound, clean_environment, running
 
+pytestmark = pytest.mark.alone  # how soon the server answers is measured
+
 SECRET = "the guarded zeppelin"
 PARSE_SECONDS, PARSE_MEMORY_BYTES = 8, 512 << 20
 TREE_MEMORY_BYTES = 2 * PARSE_MEMORY_BYTES + (512 << 20)  # two workers and the server

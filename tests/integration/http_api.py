@@ -38,9 +38,18 @@ class Api:
         """Upload and wait for the outcome; the document as the API describes it."""
         accepted = await self.client.post("/documents", params={"name": name, **parameters}, content=content)
         assert accepted.status_code == 202, accepted.text
-        document = await self.client.get(f"/documents/{accepted.json()['id']}", params={"wait_seconds": 30, **parameters})
-        assert document.status_code == 200, document.text
-        body: dict[str, Any] = document.json()
+        return await self.settled(accepted.json()["id"], **parameters)
+
+    async def settled(self, document_id: str, **parameters: str) -> dict[str, Any]:
+        """The document when its ingestion has ended: its blob has moved as well, which follows the outcome."""
+        document = await self._document(document_id, wait_seconds=30, **parameters)
+        await self.program.core.engine.client.wait_for_completion(document["instance_id"], timeout_seconds=30)
+        return await self._document(document_id, **parameters)
+
+    async def _document(self, document_id: str, **parameters: str | int) -> dict[str, Any]:
+        answer = await self.client.get(f"/documents/{document_id}", params=parameters)
+        assert answer.status_code == 200, answer.text
+        body: dict[str, Any] = answer.json()
         return body
 
     def replace(self, part: str, value: object) -> None:

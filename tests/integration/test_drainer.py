@@ -199,6 +199,7 @@ async def test_what_an_earlier_process_left_is_drained_without_patience(tmp_path
             await until(lambda: store.positions == {"local": 1})
 
 
+@pytest.mark.alone
 async def test_a_single_record_that_is_asked_for_is_in_the_tables_within_a_second(tmp_path: Path):
     feed = ListFeed()
     async with open_store(tmp_path / "t.duckdb") as store:

@@ -82,7 +82,7 @@ async def test_a_file_that_failed_is_ingested_again_under_its_correlation_id(api
     mend(api)
     done = await body(api.client.post("/deadletters/replay", json={"filter": {"code": "embedding_failed"}}))
     assert (done["replayed"], done["would_replay"], done["errors"]) == (1, 1, [])
-    document = await body(api.client.get(f"/documents/{failed['id']}", params={"wait_seconds": 30}))
+    document = await api.settled(failed["id"])
     assert (document["status"], document["version"], document["blob"]["container"]) == ("indexed", 1, "processed")
     assert document["instance_id"] == done["letters"][0]["instance_id"] != failed["instance_id"]
     assert document["correlation_id"] == failed["correlation_id"]
@@ -99,11 +99,11 @@ async def test_what_fails_again_leaves_another_dead_letter(api: Api) -> None:
         (letter,) = (await body(api.client.get("/deadletters")))["deadletters"]
         assert letter["id"] == number
         assert (await body(api.client.post("/deadletters/replay", json={"filter": {}})))["replayed"] == 1
-        document = await body(api.client.get(f"/documents/{failed['id']}", params={"wait_seconds": 30}))
+        document = await api.settled(failed["id"])
         assert (document["status"], document["blob"]["container"]) == ("failed", "failed")
     mend(api)
     await body(api.client.post("/deadletters/replay", json={"filter": {}}))
-    assert (await body(api.client.get(f"/documents/{failed['id']}", params={"wait_seconds": 30})))["status"] == "indexed"
+    assert (await api.settled(failed["id"]))["status"] == "indexed"
 
 
 async def test_a_file_that_is_gone_or_has_come_again_stays_a_dead_letter_with_the_reason(api: Api) -> None:

@@ -26,7 +26,7 @@ async def test_an_uploaded_document_can_be_followed_until_it_is_found(tmp_path: 
         document = (await api.client.get(f"/documents/{body['id']}", params={"wait_seconds": 30})).json()
         assert (document["status"], document["name"], document["version"], document["source"]) == ("indexed", "notes/dam.md", 1, "upload")
         assert document["instance_id"] == body["instance_id"]
-        assert document["blob"]["container"] == "processed"
+        assert (await api.settled(body["id"]))["blob"]["container"] == "processed"
         assert document["fields"][0] == {"name": "title", "value": "Reservoirs", "characters": [0, 12], "confidence": 0.9}
         assert document["events"][0]["type"] == "DocumentUploaded"
         assert "DocumentIndexed" in {event["type"] for event in document["events"]}

@@ -12,9 +12,10 @@ from pathlib import Path
 import duckdb
 import pytest
 import pytest_asyncio
-from tests.integration.telemetry_rows import ago, entry, open_engine, open_store, stored
+from tests.integration.telemetry_rows import FixedClock, ListFeed, ago, entry, open_engine, open_store, stored
 
 from forebay.errors import ForebayError
+from forebay.telemetry.drainer import Drainer
 from forebay.telemetry.query.engine import QueryEngine, QueryLimits
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -232,6 +233,12 @@ ENDLESS = [
 ]
 
 
+async def until_running(engine: QueryEngine) -> None:
+    async with asyncio.timeout(20):
+        while not engine._running:
+            await asyncio.sleep(0.005)
+
+
 @pytest.mark.parametrize("text", ENDLESS)
 async def test_an_endless_query_is_stopped_in_time_and_harms_nobody(engine: QueryEngine, text: str):
     began = time.monotonic()
@@ -245,22 +252,24 @@ async def test_an_endless_query_is_stopped_in_time_and_harms_nobody(engine: Quer
 
 async def test_inserts_go_on_while_a_query_runs_and_it_sees_its_own_state(tmp_path: Path):
     async with open_engine(tmp_path / "t.duckdb", entry({"traces": [trace("x")] * 3000})) as engine:
-        work = asyncio.create_task(engine.query(ENDLESS[0], project="p", execution_seconds=3))
+        work = asyncio.create_task(engine.query(ENDLESS[0], project="p", execution_seconds=600))
+        await until_running(engine)
         store = engine._store
         for number in range(5):
             await store.insert(stored(number + 2, entry({"traces": [trace("y")]})))
         assert not work.done()
-        with pytest.raises(ForebayError):
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
             await work
         assert (await store.statistics()).row_counts["traces"] == 3005
 
 
 async def test_a_query_that_nobody_waits_for_is_stopped(engine: QueryEngine):
     work = asyncio.create_task(engine.query(ENDLESS[1], project="p", execution_seconds=600))
-    await asyncio.sleep(0)
+    await until_running(engine)
     began = time.monotonic()
     with pytest.raises(TimeoutError):
-        await asyncio.wait_for(work, 3)
+        await asyncio.wait_for(work, 0.5)
     assert time.monotonic() - began < 20
     assert (await engine.query("requests | count", project="p")).rows == [(1,)]
 
@@ -268,15 +277,50 @@ async def test_a_query_that_nobody_waits_for_is_stopped(engine: QueryEngine):
 async def test_a_close_stops_the_queries_that_run(tmp_path: Path):
     async with open_engine(tmp_path / "t.duckdb", entry({"traces": [trace("x")] * 3000})) as engine:
         work = asyncio.create_task(engine.query(ENDLESS[0], project="p"))
-        while not engine._running:
-            assert not work.done()
-            await asyncio.sleep(0.005)
+        await until_running(engine)
         began = time.monotonic()
         await engine.close()
         with pytest.raises(ForebayError) as caught:
             await work
     assert (caught.value.code, caught.value.retryable) == ("telemetry_store_unavailable", True)
     assert time.monotonic() - began < 20
+
+
+async def test_what_is_wrong_with_a_query_is_told_before_it_waits_for_its_turn(tmp_path: Path):
+    traces = entry({"traces": [trace("x")] * 3000})
+    async with open_engine(tmp_path / "t.duckdb", traces, limits=QueryLimits(running_count=1)) as engine:
+        work = asyncio.create_task(engine.query(ENDLESS[0], project="p"))
+        while not engine._running:
+            assert not work.done()
+            await asyncio.sleep(0.005)
+        with pytest.raises(ForebayError) as caught:
+            await engine.query("traces | wher true", project="p")
+        assert caught.value.code == "query_syntax"
+        assert not work.done()
+        work.cancel()
+        await asyncio.wait([work])
+
+
+async def test_what_is_wrong_with_a_query_is_told_before_it_waits_for_rows(tmp_path: Path):
+    feed = ListFeed()
+    feed.append(entry({"traces": [trace("x")]}))
+    async with open_store(tmp_path / "t.duckdb") as store:
+        drainer = Drainer(store, [feed], clock=FixedClock())  # which does not run
+        engine = QueryEngine(store, drainer, clock=FixedClock(), limits=QueryLimits(wait_seconds=600))
+        async with asyncio.timeout(60):
+            with pytest.raises(ForebayError) as caught:
+                await engine.query("traces | wher true", project="p")
+        assert caught.value.code == "query_syntax"
+        await engine.close()
+
+
+async def test_a_defect_of_the_compiler_is_no_error_of_the_query(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object, **__: object) -> None:
+        raise TypeError("a defect")
+
+    monkeypatch.setattr("forebay.telemetry.query.engine.translate", broken)
+    with pytest.raises(TypeError, match="a defect"):
+        await engine.query("traces | count // of its own", project="p")
 
 
 BOMBS = [
@@ -325,7 +369,7 @@ async def test_memory_is_bounded_and_told(tmp_path: Path):
 
 
 async def test_too_many_queries_are_told_to_come_back(tmp_path: Path):
-    limits = QueryLimits(running_count=1, waiting_count=1, execution_seconds=2)
+    limits = QueryLimits(running_count=1, waiting_count=1, execution_seconds=0.5)
     async with open_engine(tmp_path / "t.duckdb", entry({"traces": [trace("x")] * 3000}), limits=limits) as engine:
         results = await asyncio.gather(*(engine.query(ENDLESS[0], project="p") for _ in range(4)), return_exceptions=True)
     codes = sorted(result.code for result in results if isinstance(result, ForebayError))

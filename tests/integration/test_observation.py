@@ -13,7 +13,7 @@ from tests.integration.http_api import http_api
 from forebay.app import Core
 from forebay.errors import ForebayError
 from forebay.intake.intake import Sender
-from forebay.telemetry.observe import names
+from forebay.telemetry.observe import names, recorder
 from forebay.telemetry.observe.log_lines import LogLines
 from forebay.telemetry.observe.sampling import sample_score
 from forebay.telemetry.tables import SERVER_COLUMNS, TABLES
@@ -229,7 +229,8 @@ async def test_nothing_of_a_secret_is_in_any_row(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("how", ["refuses", "hangs"])
-async def test_a_log_that_takes_nothing_holds_up_nothing(tmp_path: Path, how: str) -> None:
+async def test_a_log_that_takes_nothing_holds_up_nothing(tmp_path: Path, how: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(recorder, "LAST_FLUSH_SECONDS", 0.5)
     log = CollectingLog()
     setattr(log, how, True)
     async with asyncio.timeout(30):

@@ -164,11 +164,11 @@ DOUBLING = {
 
 @pytest.mark.parametrize("text", DOUBLING.values(), ids=DOUBLING)
 def test_what_grows_without_end_is_refused_at_once(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     with pytest.raises(KqlError) as wrong:
         compile_query(text, schema_of({name: table.columns for name, table in TABLES.items()}))
     assert [each.code for each in wrong.value.diagnostics] == ["too_complex"]
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 @pytest.mark.parametrize(
