@@ -164,8 +164,8 @@ class DurableClient:
 
         Raises `TimeoutError` after `timeout_seconds`, `ForebayError`: `instance_not_found`, `engine_stopped`.
         """
-        over = self._engine.wait_until_over(instance_id)
-        row = await (over if timeout_seconds is None else asyncio.wait_for(over, timeout_seconds))
+        async with asyncio.timeout(timeout_seconds):
+            row = await self._engine.wait_until_over(instance_id)
         if row is None:
             raise ForebayError("instance_not_found", f"there is no instance {instance_id!r}", status=404)
         return self._engine.status_of_row(row)

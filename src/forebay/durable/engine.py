@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import logging
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,7 @@ from forebay.durable.instances.status import OrchestrationStatus, azure_history,
 from forebay.durable.instances.waits import live_waits
 from forebay.durable.journal import journal
 from forebay.durable.journal.journal import History, InstanceRow, NewInstance
+from forebay.durable.journal.removal import family
 from forebay.durable.journal.transitions import Transitions
 from forebay.durable.registry import Registry
 from forebay.effects import Effects, real_effects
@@ -371,9 +373,44 @@ class DurableEngine:
 
     def _reload(self, run: Run) -> None:
         self.admission.look_for_mail()  # what was reported as failed may be durable all the same
-        task = asyncio.get_running_loop().create_task(self._replay_later(run.row))
+        self._later(self._replay_later(run.row))
+
+    def look_again(self, ids: Sequence[str]) -> None:
+        """Follow what has become of instances and their sub-orchestrations, which may not be what the engine knows."""
+        self._later(self._look_again(ids))
+
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do what waits for the database; a stop does not wait for it."""
+        task = asyncio.get_running_loop().create_task(work)
         self._reloading.add(task)
         task.add_done_callback(self._reloading.discard)
+
+    async def _look_again(self, ids: Sequence[str]) -> None:
+        def read(tx: Transaction) -> list[InstanceRow]:
+            firsts = [journal.load_instance(tx.connection, each) for each in ids]
+            return [row for first in firsts if first is not None for row in family(tx.connection, first.key)]
+
+        for tries in itertools.count():
+            await self._wait_for_database(tries)
+            try:
+                found = await self.database.writer.submit(read)
+                break
+            except ForebayError as error:
+                log.warning("what has become of %s waits for the database: %s", ", ".join(ids), error)
+        for row in found:
+            run = self.mover.runs.get(row.key)
+            if run is not None and (run.row.status, run.row.incarnation) != (row.status, row.incarnation):
+                self.admission.forget(row.key)
+            if not row.is_over:
+                self.admission.wake(row.key, has_mail=True)
+            else:
+                self._answer_waiters(row.id, row)
+                if row.parent is not None:
+                    self.admission.wake(row.parent.key, has_mail=True)
+
+    async def _wait_for_database(self, tries: int) -> None:
+        delay_seconds = self.limits.reload_delay_seconds * 2 ** min(tries, 16)
+        await self.effects.clock.sleep(min(delay_seconds, self.limits.longest_reload_delay_seconds))
 
     async def _replay_later(self, row: InstanceRow) -> None:
         def read(tx: Transaction) -> tuple[InstanceRow | None, History]:
@@ -382,8 +419,7 @@ class DurableEngine:
 
         while True:
             reloads = self._reloads[row.key] = self._reloads.get(row.key, 0) + 1
-            delay_seconds = self.limits.reload_delay_seconds * 2 ** min(reloads - 1, 16)
-            await self.effects.clock.sleep(min(delay_seconds, self.limits.longest_reload_delay_seconds))
+            await self._wait_for_database(reloads - 1)
             try:
                 # read by the writer, behind every unit that the given-up instance has left in its queue
                 found, history = await self.database.writer.submit(read)

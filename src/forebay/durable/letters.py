@@ -35,6 +35,7 @@ class Replay:
     instance_ids: Sequence[str]  # the instances whose dead letters are settled by it
     write: Callable[[Transaction], str]  # begins it, in the transaction that settles them; returns the id of the instance that runs
     then: Callable[[], None]  # called once that is durable
+    begun_ids: Sequence[str] = ()  # of instances that it starts
 
 
 Replayer = Callable[[DeadLetter, str], Awaitable[Replay]]  # the letter, and who wants it; raises `ForebayError` where it cannot be
@@ -174,7 +175,7 @@ class DeadLetters:
             settle(tx, self._engine.transitions, letters, "replayed", {"by": by, "instance_id": instance_id})
             return dict.fromkeys(letters, instance_id)
 
-        return await self._operations.commit(unit, lambda _: again.then())
+        return await self._operations.commit([*again.instance_ids, *again.begun_ids], unit, lambda _: again.then())
 
     async def _submit_purge(self, letter: DeadLetter, settlement: dict[str, str]) -> None:
         def unit(tx: Transaction) -> None:
@@ -244,7 +245,12 @@ class DeadLetters:
             started[:] = [inserted]
             return inserted.id
 
-        return Replay(instance_ids=[letter.instance_id], write=write, then=lambda: self._engine.admission.add(started[0], is_new=True))
+        return Replay(
+            instance_ids=[letter.instance_id],
+            begun_ids=[new.id],
+            write=write,
+            then=lambda: self._engine.admission.add(started[0], is_new=True),
+        )
 
     def _instance_of(self, letter: DeadLetter) -> NewInstance:
         """The same as the instance that failed, whose input the letter has."""

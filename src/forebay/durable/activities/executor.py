@@ -223,8 +223,9 @@ class Executor:
             events: list[Message] = []
             payload = self._payload(action, result, events)
             fact = self._fact("completed", run, action, attempt, scheduled_at, payload)
-            record(tx, run, [fact])
-            return Tried(fact, is_recorded=True, readers=tuple(send_all(tx, events)))
+            readers = tuple(send_all(tx, events))
+            record(tx, run, [fact])  # last: nothing may fail once its row has a number
+            return Tried(fact, is_recorded=True, readers=readers)
 
         try:
             with self._spans.attempt(activity.name, run.row.id, action.task_id, attempt):

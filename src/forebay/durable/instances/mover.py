@@ -135,10 +135,11 @@ class Mover:
     # -- calls ----------------------------------------------------------------------------------------------------
 
     def _start_calls(self, run: Run, calls: list[Pending]) -> None:
+        if self.is_stopping:
+            run.pending += calls  # still to be started: what else ends must not let the instance seem to wait for nothing
+            return
         now_us = self._executor.now_us() if calls else 0
         for action, attempts in calls:
-            if self.is_stopping:
-                return
             assert isinstance(action, ActivityAction)
             activity = self._registry.activities.get(action.name)
             if activity is None:
@@ -173,9 +174,9 @@ class Mover:
 
     def _end_without_result(self, call: Call, error: BaseException) -> None:
         """The journal could not be written, or the call is cancelled; what activities raise never comes here."""
-        self._leave(call)
         if not isinstance(error, Exception):
-            raise error
+            raise error  # it is still under way for all that the journal knows, and begins again when the instance is replayed
+        self._leave(call)
         self.give_up(call.run, error)
 
     def _leave(self, call: Call) -> None:

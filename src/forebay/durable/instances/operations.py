@@ -90,7 +90,7 @@ class Operations:
             journal.send_message(tx, row.key, Fact("event", -1, name, "", 1, at, at, data_json))
             return row
 
-        await self.commit(unit, lambda row: self._engine.admission.wake(row.key, has_mail=True))
+        await self.commit([instance_id], unit, lambda row: self._engine.admission.wake(row.key, has_mail=True))
 
     async def terminate(self, instance_id: str, reason: str) -> None:
         """End an instance and the sub-orchestrations that it waits for; activities under way are cancelled."""
@@ -115,7 +115,7 @@ class Operations:
             if ended[0].parent is not None:
                 self._engine.admission.wake(ended[0].parent.key, has_mail=True)
 
-        await self.commit(unit, terminated)
+        await self.commit([instance_id], unit, terminated)
 
     async def suspend(self, instance_id: str, reason: str) -> None:
         """Let an instance rest: activities under way end, what has ended and what comes waits until it is resumed."""
@@ -128,7 +128,7 @@ class Operations:
                 run.row, run.persisted_wait = replace(run.row, status="Suspended"), NO_WAIT
                 self._engine.admission.settled(run)
 
-        await self.commit(lambda tx: self._set_status(tx, instance_id, "Suspended", reason), suspended)
+        await self.commit([instance_id], lambda tx: self._set_status(tx, instance_id, "Suspended", reason), suspended)
 
     async def resume(self, instance_id: str, reason: str) -> None:
         """Let a suspended instance go on."""
@@ -139,7 +139,7 @@ class Operations:
                 run.row = replace(run.row, status="Running")
             self._engine.admission.wake(row.key, has_mail=True)
 
-        await self.commit(lambda tx: self._set_status(tx, instance_id, "Running", reason), resumed)
+        await self.commit([instance_id], lambda tx: self._set_status(tx, instance_id, "Running", reason), resumed)
 
     async def rewind(self, instance_id: str, reason: str) -> None:
         """Let a failed instance go on from before its failure; what succeeded without knowing of it is not run again.
@@ -157,7 +157,7 @@ class Operations:
                 status=409,
             )
         cuts = await self.cuts(first)
-        await self.commit(lambda tx: self.go_back(tx, cuts, reason), self.went_back)
+        await self.commit([instance_id], lambda tx: self.go_back(tx, cuts, reason), self.went_back)
 
     async def cuts(self, row: InstanceRow) -> list[tuple[InstanceRow, Cut]]:
         """What is left of the histories of a failed instance, and of the sub-orchestrations that it failed of, when it goes back.
@@ -219,7 +219,7 @@ class Operations:
                 self._engine.admission.forget(each.key)
             self._engine.admission.add(row, is_new=True)
 
-        row, _ = await self.commit(unit, begun)
+        row, _ = await self.commit([new.id], unit, begun)
         return row
 
     async def purge(self, instance_id: str) -> int:
@@ -268,11 +268,20 @@ class Operations:
 
     # -- parts ----------------------------------------------------------------------------------------------------
 
-    async def commit(self, unit: Callable[[Transaction], Result], then: Callable[[Result], None]) -> Result:
-        """Write, and once that is durable let the live instances follow, also when the caller is cancelled in between."""
+    async def commit(self, ids: Sequence[str], unit: Callable[[Transaction], Result], then: Callable[[Result], None]) -> Result:
+        """Write, and once that is durable let the live instances follow, also when the caller is cancelled in between.
+
+        `ids`: of the instances that are changed, with all their sub-orchestrations. A write that was reported as failed may be durable all
+        the same: they are looked at again then.
+        """
 
         async def work() -> Result:
-            result = await self._engine.database.writer.submit(unit)
+            try:
+                result = await self._engine.database.writer.submit(unit)
+            except ForebayError as error:
+                if error.code == "database_unavailable":
+                    self._engine.look_again(ids)
+                raise
             then(result)
             return result
 

@@ -190,7 +190,8 @@ def replay(row: InstanceRow, orchestrator: OrchestratorFunction, history: Histor
 
 
 def begin_replay(row: InstanceRow, orchestrator: OrchestratorFunction) -> Run:
-    """A live instance that has not been started."""
+    """A live instance that has not been started. Raises `msgspec.DecodeError` when its input is damaged."""
+    from_json(row.input_json)
     context = OrchestrationContext(
         instance_id=row.id,
         input_json=row.input_json,

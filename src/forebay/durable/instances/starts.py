@@ -49,6 +49,7 @@ class Starts:
 
     def close(self) -> None:
         """Tell the callers that are left that the engine has stopped; nothing may be under way any more."""
+        self._unwritten.clear()
         for answer in self._unanswered:
             if not answer.done():
                 answer.set_exception(engine_stopped("the instance may have been recorded: start it again"))

@@ -86,8 +86,10 @@ class Workers:
 
     def _begin(self) -> tuple[Run, Steps, Context, Any] | None:
         """Run what is queued until a call waits; that call, and what it waits for."""
+        task = asyncio.current_task()
+        assert task is not None
         for _ in range(TURN_LIMIT):
-            if not self._queue:
+            if not self._queue or task.cancelling():  # a call that cancels its task must not cancel the next
                 break
             call = self._queue.popleft()
             context = call.run.context.copy()
