@@ -12,6 +12,7 @@ from pathlib import Path
 
 from forebay import effects
 from forebay.cli.main import main
+from forebay.values.times import to_microseconds
 
 _OFFSET = Path(os.environ["FOREBAY_TEST_CLOCK_OFFSET_FILE"])
 
@@ -24,5 +25,10 @@ def _now(clock: effects.SystemClock) -> datetime:
     return datetime.now(UTC) + timedelta(seconds=offset_seconds)
 
 
+def _now_us(clock: effects.SystemClock) -> int:
+    return to_microseconds(_now(clock))
+
+
 effects.SystemClock.now = _now  # type: ignore[method-assign]
+effects.SystemClock.now_us = _now_us  # type: ignore[method-assign]
 main()
