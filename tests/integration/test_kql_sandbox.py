@@ -323,6 +323,15 @@ async def test_a_defect_of_the_compiler_is_no_error_of_the_query(engine: QueryEn
         await engine.query("traces | count // of its own", project="p")
 
 
+async def test_a_defect_that_no_future_can_hold_does_not_hang(engine: QueryEngine, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object, **__: object) -> None:
+        raise StopIteration
+
+    monkeypatch.setattr("forebay.telemetry.query.engine.translate", broken)
+    with pytest.raises(RuntimeError, match="iteration"):
+        await engine.query("traces | count // of its own", project="p")
+
+
 BOMBS = [
     "; ".join(["let a0 = toint(1)", *(f"let a{n} = a{n - 1} + a{n - 1}" for n in range(1, 60))]) + "; print a59",
     "print x = 'x' " + "| extend x = strcat(x, x) " * 40,

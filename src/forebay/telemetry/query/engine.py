@@ -142,9 +142,11 @@ class QueryEngine:
             return await asyncio.get_running_loop().run_in_executor(self._translator, partial(read, *arguments, **named))
 
     def _has_to_wait(self, ends: Positions) -> bool:
-        """Whether a query waits, for its turn or until everything up to `ends` is in the tables."""
+        """Whether a query waits: for its turn, for the translation of another, or until everything up to `ends` is in the tables."""
+        if self._turns.locked() or self._cache.is_busy:
+            return True
         positions = self._store.positions
-        return self._turns.locked() or any(positions.get(partition, 0) < offset for partition, offset in ends.items())
+        return any(positions.get(partition, 0) < offset for partition, offset in ends.items())
 
     def _translate(self, text: str, is_bounded: bool, explore: Explore | None = None) -> Translation:
         if explore is not None:
@@ -179,6 +181,7 @@ class QueryEngine:
                 await _stop(execution, work, "timeout")
         except asyncio.CancelledError:
             await _stop(execution, work, "cancelled")  # its thread and connection are free afterwards
+            work.exception()  # nobody else asks how it ended
             raise
         finally:
             del self._running[work]

@@ -93,6 +93,8 @@ class Execution:
             with _converting():
                 self._execute(limited, self._plan.values(translation))
                 self._fetch()
+        except StopIteration as error:  # no future can hold it: whoever waits would wait for ever
+            raise RuntimeError("a translation has ended in the midst of an iteration") from error
         finally:
             self._cursor.close()
 

@@ -205,6 +205,11 @@ class TranslationCache:
                 self._known.move_to_end((text, is_bounded))
             return known
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether whoever translates now has to wait."""
+        return self._turn.locked()
+
     def translate(self, text: str, *, is_bounded: bool) -> Translation:
         """The translation. Raises as `translate` does."""
         with self._turn:

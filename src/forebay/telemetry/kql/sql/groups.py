@@ -60,8 +60,10 @@ def _rows_of_extremes(
         return None
     name, column = extreme
     by = writer.argument(column)
-    # the longer one answers a row also where all values are null
-    found = f"{name}_nulls_last(rowid, {by})" if by.is_nullable and by.type != "string" else f"{name}(rowid, {by})"
+    found = f"{name}(rowid, {by})"
+    if by.is_nullable and by.type != "string":
+        # not DuckDB's `arg_max_nulls_last`: it loses values where one of its threads has seen nothing but nulls
+        found = f"coalesce({found}, first(rowid))"
     slots = {each.id: Slot(key, each.type != "string", is_name=False) for each, key in zip(relation.columns, keys, strict=False)}
     for each, (_, value) in zip(relation.columns[len(keys) :], (call.arguments for call in relation.aggregates), strict=True):
         slots[each.id] = writer.slot(value if value is not None else column)
