@@ -211,7 +211,8 @@ def _sign(kinds: Kinds, values: Values) -> float:
 
 @scalar("ceiling")
 def _ceiling(value: float) -> float:
-    return float(value) if not math.isfinite(value) else float(math.ceil(value))
+    # as IEEE 754 has it, -0.5 becomes -0.0
+    return float(value) if not math.isfinite(value) else math.copysign(math.ceil(value), value)
 
 
 @typed("round")

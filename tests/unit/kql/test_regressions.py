@@ -129,3 +129,8 @@ def test_a_pipeline_that_is_too_deep_is_refused() -> None:
 def test_the_least_numbers_have_no_opposite_of_their_type() -> None:
     least = {"-(long(-9223372036854775808))": -(2**63), "-(int(-2147483648))": 2**31, "-(-9223372036854775808)": -(2**63)}
     assert values(least) == least
+
+
+def test_a_replacement_of_nothing_is_one_in_a_null_too() -> None:
+    assert rows("T | sort by id asc | project x = replace_regex(s, '^$', 'x')") == [("a",), ("x",), ("b",)]
+    assert rows("T | sort by id asc | project x = replace_regex(tostring(toint(s)), 'a*', '-')") == [("-",)] * 3

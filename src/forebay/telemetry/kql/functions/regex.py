@@ -147,7 +147,8 @@ def _replace(source: Argument, regex: Argument, rewrite: Argument) -> str:
     if not rewrite.is_constant:
         raise _fail("what a match is replaced by has to be a constant text")
     written = quoted_text(_rewrite(rewrite.value or "", found.group_count))
-    return f"regexp_replace({source.raw}, {quoted_text(found.sql_pattern)}, {written}, 'g')"
+    text = source.sql if found.matches_nothing else source.raw  # null is '', in which nothing may match
+    return f"regexp_replace({text}, {quoted_text(found.sql_pattern)}, {written}, 'g')"
 
 
 def _trim(wrapper: str) -> Callable[[Argument, Argument], str]:
