@@ -264,6 +264,11 @@ def test_whatever_fails_the_file_holds_exactly_what_was_reported_as_written(grou
     connection.close()
 
 
+def test_values_that_make_no_whole_rows_are_refused(connection: sqlite3.Connection) -> None:
+    with pytest.raises(ValueError, match="rows of 2 values, got 3"):
+        Transaction(connection, 1).insert_rows("items (name, other)", 2, ["a", "b", "c"])
+
+
 @given(st.lists(st.integers(0, 150), max_size=200), st.sets(st.integers(0, 150), max_size=20))
 def test_many_rows_in_few_statements_are_the_rows_and_what_was_there_stays(numbers: list[int], known: set[int]) -> None:
     connection = sqlite3.connect(":memory:", isolation_level=None)

@@ -38,8 +38,10 @@ class Transaction:
         """`INSERT INTO {into} VALUES` rows of `width` values, given one after the other, `{otherwise}`.
 
         How many rows went in, and the row id of the last one if any did. Many rows are one statement, on which SQLite works without the
-        interpreter's lock; `execute_many` takes and returns it for each row.
+        interpreter's lock; `execute_many` takes and returns it for each row. Raises `ValueError` for values that make no whole rows.
         """
+        if len(values) % width:
+            raise ValueError(f"expected rows of {width} values, got {len(values)} values")
         inserted_count, last_id, begin = 0, 0, 0
         for row_count in _ROWS:
             size = row_count * width

@@ -187,7 +187,7 @@ class DurableEngine:
         for waiters in self._waiters.values():
             for waiter in waiters:
                 if not waiter.done():
-                    waiter.set_exception(engine_stopped("the instance goes on when the engine runs again; wait for it then"))
+                    waiter.set_exception(_stopped())
         self._waiters.clear()
         self._starts.close()
 
@@ -275,7 +275,7 @@ class DurableEngine:
                 if row is None or row.is_over:
                     return row
             if self.mover.is_stopping:
-                raise engine_stopped("the instance goes on when the engine runs again; wait for it then")
+                raise _stopped()
             return await waiter
         finally:
             waiters.discard(waiter)
@@ -437,6 +437,10 @@ class DurableEngine:
                 self.admission.wake(found.parent.key, has_mail=True)
         elif found.status == "Running" and found.key not in self.mover.runs:
             self.mover.bring_to_life(found, history, is_new=False)
+
+
+def _stopped() -> ForebayError:
+    return engine_stopped("the instance had ended", "the instance goes on when the engine runs again; wait for it then")
 
 
 def _is_same_start(row: InstanceRow, new: NewInstance) -> bool:

@@ -92,6 +92,6 @@ class NonDeterministicError(BaseException):
         self.scheduled = scheduled
 
 
-def engine_stopped(hint: str) -> ForebayError:
+def engine_stopped(before: str, hint: str) -> ForebayError:
     """The error of what an engine had not done when it stopped."""
-    return ForebayError("engine_stopped", "the engine stopped before that", retryable=True, hint=hint, status=503)
+    return ForebayError("engine_stopped", f"the engine stopped before {before}", retryable=True, hint=hint, status=503)

@@ -8,6 +8,7 @@ from contextvars import Context, copy_context
 from typing import Any
 
 from forebay.database import Transaction, Writer
+from forebay.database.writer import answer_all
 from forebay.durable.failures import engine_stopped
 from forebay.durable.instances.together import write_together
 from forebay.durable.journal import journal
@@ -52,20 +53,17 @@ class Starts:
         self._unwritten.clear()
         for answer in self._unanswered:
             if not answer.done():
-                answer.set_exception(engine_stopped("the instance may have been recorded: start it again"))
+                answer.set_exception(
+                    engine_stopped("the instance was known to be recorded", "start it again: if it has been, that changes nothing")
+                )
 
     async def _write(self) -> None:
         starts, self._unwritten = self._unwritten, []
         outcomes = await write_together(self._writer, [new for new, _, _ in starts], self._unit)
-        for (_, answer, context), outcome in zip(starts, outcomes, strict=True):
+        for (_, _, context), outcome in zip(starts, outcomes, strict=True):
             if not isinstance(outcome, BaseException):
                 context.run(self._admit, *outcome)  # the instance's context is a copy of that of its caller
-            if answer.done():
-                continue  # its caller was cancelled
-            if isinstance(outcome, BaseException):
-                answer.set_exception(outcome)
-            else:
-                answer.set_result(outcome)
+        answer_all([answer for _, answer, _ in starts], outcomes)
 
     def _unit(self, news: list[NewInstance]) -> Callable[[Transaction], list[Started]]:
         def unit(tx: Transaction) -> list[Started]:
